@@ -19,6 +19,8 @@ LABEL_RUN = "org.sealbench.run"
 LABEL_OWNER_PID = "org.sealbench.owner.pid"
 LABEL_OWNER_START = "org.sealbench.owner.start"
 LABEL_OWNER_BOOT = "org.sealbench.owner.boot"
+LABEL_OWNER_PIDNS = "org.sealbench.owner.pidns"
+LABEL_ROLE = "org.sealbench.role"
 LABEL_CPUS = "org.sealbench.cpus"
 
 
