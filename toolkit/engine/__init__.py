@@ -1,1 +1,1 @@
-"""The container engine behind a port: ``port`` says what we need of one, ``docker`` is the only importer of the Docker SDK."""
+"""The container engine behind a port: ``docker`` is the only importer of the Docker SDK, ``fake`` lives in memory."""

@@ -1,4 +1,4 @@
-"""From a ``ContainerSpec`` to the body of ``POST /containers/create``: pure, so that the baseline can be tested without an engine.
+"""From a ``ContainerSpec`` to the body of ``POST /containers/create``: pure, so that it can be tested without an engine.
 
 Everything is said explicitly, also where today's engine has the same default: a daemon may be configured otherwise
 (``--init``, ``--default-shm-size``, ``--log-driver``), and the read-back compares with what was asked.
