@@ -1,0 +1,116 @@
+"""Reads and writes journal files (layout: ``toolkit/proto/agent.proto``).
+
+A journal is read up to the first frame that is short or whose checksum is wrong: a killed agent leaves half a frame,
+and everything before it is good. What was left unread is counted, never hidden::
+
+    journal = read_journal(path)
+    for record in journal.records: ...
+    journal.truncated_bytes
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.json_format import Parse, ParseError
+from google.protobuf.message import DecodeError
+
+from toolkit.collect.crc32c import crc32c
+from toolkit.errors import LaunchInvalid
+from toolkit.proto.agent_pb2 import Record
+
+MAGIC = b"REPROJ01"
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+STDOUT_PREFIX = "@repro "
+_HEADER = struct.Struct("<II")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The records that could be read, in order, and how many bytes after them could not."""
+
+    records: tuple[Record, ...]
+    truncated_bytes: int = 0
+
+
+def encode_journal(records: Iterable[Record]) -> bytes:
+    """A whole journal file, as the agent writes it."""
+    return MAGIC + b"".join(encode_frame(record) for record in records)
+
+
+def encode_frame(record: Record) -> bytes:
+    """One frame: length, checksum, payload."""
+    payload = record.SerializeToString()
+    return _HEADER.pack(len(payload), crc32c(payload)) + payload
+
+
+def read_journal(path: Path) -> Journal:
+    """Read a journal file. An empty one is an agent that never wrote; it has no records.
+
+    Raises LaunchInvalid when the file cannot be read or is not a journal.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise LaunchInvalid(
+            "the journal of a container cannot be read",
+            f"{path.name}: {problem.strerror}",
+            "the launch has no evidence; launch again",
+        ) from problem
+    return parse_journal(data)
+
+
+def parse_journal(data: bytes) -> Journal:
+    """The journal in ``data``. Raises LaunchInvalid when it begins with anything but (a part of) the magic bytes."""
+    start = data[: len(MAGIC)]
+    if start != MAGIC[: len(start)]:
+        raise LaunchInvalid(
+            "the journal is not one of ours",
+            f"it begins with {start!r}, not with {MAGIC!r}",
+            "something else wrote to the journal file; launch again",
+        )
+    if len(start) < len(MAGIC):
+        return Journal((), len(data))
+    frames = list(_frames(data))
+    end = frames[-1][0] if frames else len(MAGIC)
+    return Journal(tuple(record for _, record in frames), len(data) - end)
+
+
+def _frames(data: bytes) -> Iterator[tuple[int, Record]]:
+    """Each good frame's end offset and record, until the first that is not good."""
+    offset = len(MAGIC)
+    while offset + _HEADER.size <= len(data):
+        length, checksum = _HEADER.unpack_from(data, offset)
+        start, end = offset + _HEADER.size, offset + _HEADER.size + length
+        # A length of 0 is what a hole in a sparse file reads as; no record is empty.
+        if not 0 < length <= MAX_FRAME_BYTES or end > len(data):
+            return
+        payload = data[start:end]
+        if crc32c(payload) != checksum:
+            return
+        try:
+            record = Record.FromString(payload)
+        except DecodeError:
+            return
+        yield end, record
+        offset = end
+
+
+def journal_from_stdout(text: str) -> Journal:
+    """The journal of a container that had no writable file (plain compose): one protojson record per ``@repro`` line.
+
+    Lines of the program itself are skipped; characters of a record line that cannot be parsed count as truncated bytes.
+    """
+    records = []
+    lost = 0
+    for line in text.splitlines():
+        if not line.startswith(STDOUT_PREFIX):
+            continue
+        try:
+            records.append(Parse(line[len(STDOUT_PREFIX) :], Record()))
+        except ParseError:
+            lost += len(line.encode())
+    return Journal(tuple(records), lost)
