@@ -55,7 +55,8 @@ class ContainerSpec:
     seccomp: Mapping[str, object] | None = None
     mounts: tuple[Mount, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
-    ulimits: tuple[Ulimit, ...] = (Ulimit("core", 0, 0), Ulimit("nofile", 65536, 65536))
+    # 16384: an engine without CAP_SYS_RESOURCE cannot raise its own hard limit, which may be as low as 20000.
+    ulimits: tuple[Ulimit, ...] = (Ulimit("core", 0, 0), Ulimit("nofile", 16384, 16384))
     shm_bytes: int = 16 * 1024 * 1024
     stop_grace_seconds: int = 5
     log_max_bytes: int = 16 * 1024 * 1024
