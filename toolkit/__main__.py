@@ -1,0 +1,5 @@
+"""``python -m toolkit`` is ``repro``."""
+
+from toolkit.cli import main
+
+main()

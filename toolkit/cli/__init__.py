@@ -1,0 +1,16 @@
+"""``repro``: one file per command, each parses, calls the core, renders, and returns an exit code.
+
+This is the only layer that exits the process. Heavy libraries (docker, grpc, httpx, numpy) are imported inside commands:
+``repro --help`` loads none of them, and a test says so.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the ``repro`` command."""
+    from toolkit.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))

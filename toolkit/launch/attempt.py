@@ -1,0 +1,256 @@
+"""One attempt of one launch: create, read back, start, watch, read back, remove.
+
+The flow is a queue of events (a record from an agent, the end of a container, Ctrl-C, a window boundary) and one method
+per event. It only gathers evidence; ``toolkit.launch.judge`` decides what the evidence means.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from toolkit.collect.server import Collector
+from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN, Engine
+from toolkit.errors import EngineError, EngineLost, EngineRefused
+from toolkit.launch.containers import Wiring, backend_container, sdk_container
+from toolkit.launch.folder import AttemptFolder
+from toolkit.launch.interrupts import Interrupts
+from toolkit.launch.pair import Member, Pair
+from toolkit.launch.terminate import Ending, Evidence
+from toolkit.launch.watch import Watch
+from toolkit.model.container import ContainerSpec
+from toolkit.model.plan import CellPlan
+from toolkit.owner import Owner
+
+_SLACK_SECONDS = 30.0
+_BACKEND_STOP_SECONDS = 5
+_READY_SLACK_SECONDS = 10.0
+_LOG_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class AttemptInputs:
+    """All that an attempt needs to be told."""
+
+    cell: CellPlan
+    launch: int
+    attempt: int
+    run_id: str
+    sdk_image: str
+    backend_image: str
+    seccomp: Mapping[str, object]
+    cgroup_version: str
+    owner: Owner
+    resolver: str
+
+
+@dataclass
+class AttemptEvidence:
+    """What one attempt left behind, beside its journals: specs, observations, ledger, endings."""
+
+    sdk_spec: ContainerSpec
+    backend_spec: ContainerSpec
+    watch: Watch
+    evidence: Evidence = field(default_factory=Evidence)
+    warnings: tuple[str, ...] = ()
+    engine_failure: EngineError | None = None
+
+
+class AttemptRunner:
+    """Runs one attempt; ``run`` returns the evidence and never leaves a container behind."""
+
+    def __init__(
+        self, engine: Engine, inputs: AttemptInputs, folder: AttemptFolder, interrupts: Interrupts, progress: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._inputs = inputs
+        self._cell = inputs.cell
+        self._folder = folder
+        self._interrupts = interrupts
+        self._progress = progress
+        self._events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._t0_ns: int | None = None
+        self._next_window = 0
+        self._deadline = 0.0
+
+    def run(self) -> AttemptEvidence:
+        """Run to the end, whatever the end is. EngineLost is evidence too; other engine errors before the start are raised."""
+        with ExitStack() as stack:
+            self._folder.prepare()
+            stack.callback(self._folder.close)
+            collector = stack.enter_context(Collector(lambda role, record: self._events.put(("record", (role, record)))))
+            wiring = self._wiring(collector)
+            found = self._specs(wiring)
+            pair = stack.enter_context(Pair(self._engine, self._labels()))
+            stack.enter_context(self._interrupts.to(self._events))
+            try:
+                self._drive(pair, found, collector)
+            except EngineRefused as problem:
+                found.engine_failure = problem
+                found.evidence.sdk.engine_error = problem.cause
+            except EngineLost as problem:
+                found.evidence.engine_lost = problem.cause or problem.title
+                pair.kill_processes()
+            return found
+
+    def _wiring(self, collector: Collector) -> tuple[Wiring, Wiring]:
+        socket = str(collector.socket_folder)
+        return (
+            Wiring(str(self._folder.sdk_journal.resolve()), socket, self._inputs.resolver),
+            Wiring(str(self._folder.backend_journal.resolve()), socket, self._inputs.resolver),
+        )
+
+    def _specs(self, wiring: tuple[Wiring, Wiring]) -> AttemptEvidence:
+        inputs = self._inputs
+        sdk = sdk_container(self._cell, inputs.sdk_image, inputs.seccomp, wiring[0], inputs.cgroup_version)
+        backend = backend_container(self._cell, inputs.backend_image, inputs.seccomp, wiring[1], inputs.cgroup_version)
+        return AttemptEvidence(sdk, backend, Watch(self._engine, self._cell, inputs.cgroup_version))
+
+    def _labels(self) -> dict[str, str]:
+        return {LABEL_RUN: self._inputs.run_id, **self._inputs.owner.labels()}
+
+    def _drive(self, pair: Pair, found: AttemptEvidence, collector: Collector) -> None:
+        backend = pair.create("backend", found.backend_spec, {LABEL_CPUS: found.backend_spec.cpuset_cpus})
+        sdk = pair.create("sdk", found.sdk_spec, {LABEL_CPUS: self._cell.cpus}, network=f"container:{backend.id}")
+        found.warnings = backend.warnings + sdk.warnings
+        found.watch.attach({"backend": backend.id, "sdk": sdk.id})
+        self._progress("starting")
+        self._start(backend, found.evidence.backend)
+        if self._await_ready(found, collector):
+            self._start(sdk, found.evidence.sdk)
+            self._deadline = time.monotonic() + self._cell.planned_seconds + _SLACK_SECONDS
+            self._loop(pair, found, collector)
+        self._finish(pair, found, collector)
+
+    def _start(self, member: Member, ending: Ending) -> None:
+        member.start(lambda code, role=member.role: self._events.put(("exit", (role, code))))  # type: ignore[misc]
+        ending.started = True
+
+    def _await_ready(self, found: AttemptEvidence, collector: Collector) -> bool:
+        deadline = time.monotonic() + _READY_SLACK_SECONDS + _READY_SLACK_SECONDS
+        while time.monotonic() < deadline:
+            name, body = self._next(deadline)
+            if name == "record":
+                self._record(found, collector, *body)
+                if found.evidence.backend_ready:
+                    found.watch.observe("backend", "start")
+                    return True
+            elif name == "exit":
+                return False
+            elif name == "interrupt":
+                found.evidence.interrupted = True
+                return False
+        return False
+
+    def _next(self, deadline: float) -> tuple[str, Any]:
+        try:
+            return self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return ("time", None)
+
+    def _loop(self, pair: Pair, found: AttemptEvidence, collector: Collector) -> None:
+        while True:
+            name, body = self._next(min(self._deadline, self._boundary_time()))
+            if name == "record":
+                self._record(found, collector, *body)
+            elif name == "exit":
+                role, _code = body
+                if role == "backend":
+                    found.evidence.backend_ended_first = True
+                return
+            elif name == "interrupt":
+                found.evidence.interrupted = True
+                self._progress("stopping")
+                pair.signal("sdk", "TERM")
+                self._deadline = min(self._deadline, time.monotonic() + 2 * _BACKEND_STOP_SECONDS)
+            elif time.monotonic() >= self._deadline:
+                found.evidence.hung = not found.evidence.interrupted
+                return
+            else:
+                self._boundary(found)
+
+    def _boundary_time(self) -> float:
+        """When the next window ends, in seconds of the monotonic clock that containers and host share."""
+        if self._t0_ns is None or self._next_window >= self._windows:
+            return float("inf")
+        return self._t0_ns / 1e9 + (self._next_window + 1) * self._cell.window_seconds
+
+    @property
+    def _windows(self) -> int:
+        return int(self._cell.duration_seconds // self._cell.window_seconds) if self._cell.drive == "open" else 0
+
+    def _boundary(self, found: AttemptEvidence) -> None:
+        when = f"window:{self._next_window}"
+        self._next_window += 1
+        found.watch.snapshot(when)
+        self._progress(f"window {self._next_window} of {self._windows}")
+
+    def _record(self, found: AttemptEvidence, collector: Collector, role: str, record: Any) -> None:
+        ending = found.evidence.sdk if role == "sdk" else found.evidence.backend
+        kind = record.WhichOneof("kind")
+        if kind == "ready":
+            found.evidence.backend_ready = found.evidence.backend_ready or role == "backend"
+        elif kind == "refused":
+            ending.refused = record.refused.reason
+        elif kind == "child_exit":
+            ending.child_exit = record.child_exit.exit_code
+            ending.child_signal = record.child_exit.signal
+            ending.oom_kills = record.child_exit.oom_kills
+            collector.release(role)
+        elif kind == "phase" and role == "sdk":
+            self._phase(found, record.phase.name, record.phase.program_monotonic_ns)
+        elif kind == "readback" and role == "sdk" and record.readback.when == "start":
+            found.watch.observe("sdk", "start")
+
+    def _phase(self, found: AttemptEvidence, name: str, at_ns: int) -> None:
+        if name == "warmup":
+            self._progress("warming up")
+        elif name == "measure":
+            self._t0_ns = at_ns
+            found.watch.snapshot("t0", observe=False)
+            self._progress("measuring")
+        elif name in ("drain", "done") and not found.watch.ended:
+            found.watch.end()
+            self._progress("draining")
+
+    def _finish(self, pair: Pair, found: AttemptEvidence, collector: Collector) -> None:
+        """Stop what runs, hear the agents out, keep exit codes and logs."""
+        if found.evidence.hung:
+            pair.stop("sdk", _BACKEND_STOP_SECONDS)
+        if pair.started("backend"):
+            pair.signal("backend", "TERM")
+        limit = time.monotonic() + _BACKEND_STOP_SECONDS
+        while pair.running() and time.monotonic() < limit:
+            name, body = self._next(limit)
+            if name == "record":
+                self._record(found, collector, *body)
+            elif name == "exit":
+                pair.mark_ended(body[0])
+        self._drain_events(found, collector)
+        for role, ending in (("sdk", found.evidence.sdk), ("backend", found.evidence.backend)):
+            if ending.started:
+                self._keep(pair, role, ending)
+
+    def _drain_events(self, found: AttemptEvidence, collector: Collector) -> None:
+        with suppress(Empty):
+            while True:
+                name, body = self._events.get_nowait()
+                if name == "record":
+                    self._record(found, collector, *body)
+
+    def _keep(self, pair: Pair, role: str, ending: Ending) -> None:
+        state = pair.final_state(role, _BACKEND_STOP_SECONDS)
+        ending.exit_code, ending.oom_killed, ending.engine_error = state.exit_code, state.oom_killed, state.error
+        prefix = "" if role == "sdk" else "backend."
+        for stream in ("stdout", "stderr"):
+            text = pair.logs(role, stderr=stream == "stderr", limit_bytes=_LOG_LIMIT_BYTES)
+            self._folder.write_bytes(f"{prefix}{stream}.log", text)
+            if stream == "stderr":
+                ending.stderr = text
+
+
+__all__ = ["LABEL_ROLE", "AttemptEvidence", "AttemptInputs", "AttemptRunner"]

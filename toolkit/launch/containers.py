@@ -1,0 +1,170 @@
+"""From a cell's plan to its two containers. Pure: the same plan gives the same values, with or without a host behind it.
+
+``Wiring`` is what differs between a measured launch (journal file, socket folder) and plain compose (neither: the agent
+then writes its records to stdout).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from toolkit.model.container import ContainerSpec, Mount, Tmpfs
+from toolkit.model.cpulist import format_cpulist, parse_cpulist
+from toolkit.model.plan import CellPlan
+from toolkit.readback.rows import agent_expectations, requested_rows
+
+JOURNAL = "/repro/out/journal.pb"
+RUN_FOLDER = "/repro/run"
+SOCKET = "/repro/run/collector.sock"
+RESOLVER = "/etc/resolv.conf"
+_TMP_BYTES = 64 * 1024 * 1024
+_PIDS = 256
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_READY_SECONDS = 10
+_RELEASE_SECONDS = 5
+_GRACE_SECONDS = 10
+# Rows whose value an API route can ask for and compose cannot (published in docs/compose.md).
+COMPOSE_GAPS = ("container.mems", "mems.allowed", "memory.swappiness")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How a container reaches the host. Empty strings: it does not (plain compose)."""
+
+    journal_source: str = ""
+    socket_folder: str = ""
+    resolver_source: str = "/dev/null"
+
+    @property
+    def attached(self) -> bool:
+        """Whether a journal file and a collector exist."""
+        return bool(self.journal_source)
+
+
+def sdk_container(cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str) -> ContainerSpec:
+    """The container that is measured. Its network is set by the caller: the backend's namespace."""
+    workload = "/repro/workload"
+    command = (*_numactl(cell), workload, *_harness_arguments(cell))
+    environment = {"REPRO_WORKLOAD": _json(harness_settings(cell)), "GOMAXPROCS": str(cell.gomaxprocs), **cell.environment}
+    spec = _base(cell, image, command, environment, seccomp, wiring, cell.cpus, cell.memory_bytes)
+    return _with_agent(spec, cell, "sdk", wiring, cgroup_version)
+
+
+def backend_container(
+    cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str
+) -> ContainerSpec:
+    """The container that is talked to."""
+    command = (*_numactl(cell), "/repro/backend")
+    backend_cpus = len(parse_cpulist(cell.backend_cpus))
+    environment = {"REPRO_BACKEND": _json(dict(cell.backend_settings)), "GOMAXPROCS": str(backend_cpus)}
+    spec = _base(cell, image, command, environment, seccomp, wiring, cell.backend_cpus, cell.backend_memory_bytes)
+    return _with_agent(spec, cell, "backend", wiring, cgroup_version)
+
+
+def harness_settings(cell: CellPlan) -> dict[str, Any]:
+    """``REPRO_WORKLOAD`` (docs/harness.md)."""
+    return {
+        "schema": "repro.workload/1",
+        "workload": cell.workload,
+        "drive": cell.drive,
+        "arrival": cell.arrival,
+        "rate_hz": cell.rate_hz,
+        "seed": cell.seed,
+        "warmup_seconds": cell.warmup_seconds,
+        "duration_seconds": cell.duration_seconds,
+        "drain_seconds": cell.drain_seconds,
+        "max_in_flight": cell.max_in_flight,
+        "request_timeout_seconds": cell.request_timeout_seconds,
+        "base_url": cell.base_url,
+        "model": cell.backend,
+        "tokens": cell.tokens,
+        "dimensions": cell.dimensions,
+    }
+
+
+def _numactl(cell: CellPlan) -> tuple[str, ...]:
+    option = {
+        "bind": f"--membind={cell.mems}",
+        "interleave": f"--interleave={cell.mems}",
+        "preferred": f"--preferred={cell.mems}",
+        "none": "--localalloc",
+    }[cell.mem_policy]
+    return ("numactl", option, "--")
+
+
+def _harness_arguments(cell: CellPlan) -> tuple[str, ...]:
+    if cell.drive != "bench":
+        return ()
+    return (
+        "-test.run=^$",
+        f"-test.bench=^BenchmarkWorkload$/^{cell.workload}$",
+        "-test.benchmem",
+        f"-test.count={cell.bench_count}",
+        f"-test.benchtime={cell.bench_time_seconds:g}s",
+        "-test.timeout=0",
+    )
+
+
+def _base(
+    cell: CellPlan,
+    image: str,
+    command: tuple[str, ...],
+    environment: dict[str, str],
+    seccomp: Mapping[str, object],
+    wiring: Wiring,
+    cpus: str,
+    memory_bytes: int,
+) -> ContainerSpec:
+    both = format_cpulist((*parse_cpulist(cpus), *parse_cpulist(cell.agent_cpus)))
+    mounts = [Mount(wiring.resolver_source, RESOLVER)]
+    if wiring.attached:
+        mounts += [Mount(wiring.journal_source, JOURNAL, writable=True), Mount(wiring.socket_folder, RUN_FOLDER)]
+    return ContainerSpec(
+        image=image,
+        command=command,
+        environment={"PATH": _PATH, "HOME": "/tmp", **environment},
+        cpuset_cpus=both,
+        cpuset_mems=cell.mems,
+        memory_bytes=memory_bytes,
+        pids_limit=_PIDS,
+        seccomp=seccomp,
+        mounts=tuple(mounts),
+        tmpfs=(Tmpfs("/tmp", _TMP_BYTES),),
+    )
+
+
+def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring, cgroup_version: str) -> ContainerSpec:
+    with_name = replace(spec, environment={**spec.environment, "REPRO_AGENT": ""})
+    expect = agent_expectations(requested_rows(with_name, cell, role, cgroup_version))
+    if not wiring.attached:
+        for row in COMPOSE_GAPS:
+            expect.pop(row, None)
+    settings = {
+        "schema": "repro.agent/1",
+        "role": role,
+        "workload_cpus": cell.cpus if role == "sdk" else cell.backend_cpus,
+        "agent_cpus": cell.agent_cpus,
+        "sample_hz": cell.sample_hz,
+        "window_seconds": cell.window_seconds,
+        "journal": JOURNAL if wiring.attached else "",
+        "socket": SOCKET if wiring.attached else "",
+        "ready": cell.ready if role == "backend" else "",
+        "ready_timeout_seconds": _READY_SECONDS,
+        "release_timeout_seconds": _RELEASE_SECONDS,
+        "stop_after_seconds": _stop_after(cell, role),
+        "expect": expect,
+    }
+    return replace(spec, environment={**spec.environment, "REPRO_AGENT": _json(settings)})
+
+
+def _stop_after(cell: CellPlan, role: str) -> float:
+    """The planned end with some grace; the backend outlives the SDK, so that a late SDK is the SDK's fault."""
+    sdk = cell.planned_seconds + _GRACE_SECONDS
+    return sdk if role == "sdk" else sdk + _READY_SECONDS + _GRACE_SECONDS
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,67 @@
+"""Ctrl-C: the first finishes or drops the current launch cleanly and keeps its data, the second stops at once.
+
+A handler only raises or puts a word into a queue; the work is done where the queue is read.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+
+class Interrupts:
+    """Installed once for a command. Outside ``to`` and ``shield`` an interrupt raises KeyboardInterrupt at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._queue: SimpleQueue[tuple[str, Any]] | None = None
+        self._shielded = False
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupts]:
+        """Handle SIGINT, SIGTERM and SIGHUP for the body; the former handlers come back afterwards."""
+        former = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield self
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def to(self, queue: SimpleQueue[tuple[str, Any]]) -> Iterator[None]:
+        """While the body runs, the first interrupt becomes an event of this queue."""
+        self._queue = queue
+        if self.count:
+            queue.put(("interrupt", None))
+        try:
+            yield
+        finally:
+            self._queue = None
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """While the body runs (sealing: short, and nothing may be half done), the first interrupt waits for its end."""
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether the user asked to stop."""
+        return self.count > 0
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count == 1 and self._shielded:
+            return
+        # SimpleQueue.put is reentrant: it may be called from a handler that interrupts a get.
+        if self.count == 1 and self._queue is not None:
+            self._queue.put(("interrupt", None))
+            return
+        raise KeyboardInterrupt

@@ -1,0 +1,250 @@
+"""A whole run: folder, set-up files, every turn of the order, seal. The one place where the steps stand in a row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit import __version__
+from toolkit.canonical import digest, digest_bytes, write_atomic
+from toolkit.engine.port import Engine, EngineFacts
+from toolkit.errors import Interrupted, LaunchInvalid, ReproError
+from toolkit.launch.attempt import AttemptInputs, AttemptRunner
+from toolkit.launch.containers import Wiring, backend_container, sdk_container
+from toolkit.launch.folder import RunFolder, create_run, lost, write_json
+from toolkit.launch.interrupts import Interrupts
+from toolkit.launch.judge import AttemptOutcome, judge_attempt
+from toolkit.model.cpulist import parse_cpulist
+from toolkit.model.inputs import BuiltImage
+from toolkit.model.names import on_disk
+from toolkit.model.plan import CellPlan, Plan, Turn
+from toolkit.owner import current_owner
+from toolkit.seal import seal
+
+ATTEMPTS = 3
+# Only these may be tried again (design, glossary "attempt"): the host was slow, nothing that was asked for broke.
+_TIMING_GATES = {"dispatch", "backend.delay", "headroom"}
+
+
+@dataclass(frozen=True)
+class CellImages:
+    """The two images of a cell and the rendered files that describe it."""
+
+    sdk: BuiltImage
+    backend: BuiltImage
+    rendered: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run is made from; nothing in it is decided later."""
+
+    plan: Plan
+    lock: dict[str, Any]
+    base_state: str
+    images: Mapping[str, CellImages]
+    seccomp: Mapping[str, object]
+    host: dict[str, Any]
+    facts: EngineFacts
+    chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
+
+
+@dataclass
+class RunReport:
+    """What came of it. ``error`` is the first failing launch's, or the one that ended the run."""
+
+    folder: RunFolder
+    manifest: dict[str, Any]
+    outcomes: list[AttemptOutcome]
+    error: ReproError | None
+
+
+def execute(
+    prepared: Prepared, engine: Engine, runs: Path, interrupts: Interrupts, progress: Callable[[str], None]
+) -> RunReport:
+    """Run the plan and seal it. Errors of single launches are in the report; only what prevents a record is raised."""
+    label = prepared.plan.cells[0].sdk if len(prepared.plan.cells) == 1 else "many"
+    folder = create_run(runs, label, current_owner())
+    _write_setup(folder, prepared)
+    outcomes: list[AttemptOutcome] = []
+    error: ReproError | None = None
+    with housekeeping(prepared.plan.cells[0]):
+        try:
+            for turn in prepared.plan.order:
+                outcomes += _turn(prepared, turn, folder, engine, interrupts, progress)
+                _stop_if_hopeless(outcomes[-1], interrupts)
+        except ReproError as problem:
+            error = problem
+    state = "interrupted" if isinstance(error, Interrupted) else "complete"
+    with interrupts.shield():
+        manifest = seal(folder, state)
+    return RunReport(folder, manifest, outcomes, error or first_error(outcomes))
+
+
+def _stop_if_hopeless(outcome: AttemptOutcome, interrupts: Interrupts) -> None:
+    """An engine that is gone, a full disk or Ctrl-C ends the run; a failed container is only its own launch's affair."""
+    if outcome.error is not None and outcome.error.exit_code in (1, 4, 130):
+        raise outcome.error
+    if interrupts.pending:
+        raise Interrupted("interrupted", "launches that were still to come did not run", "launch again")
+
+
+def _turn(
+    prepared: Prepared, turn: Turn, folder: RunFolder, engine: Engine, interrupts: Interrupts, progress: Callable[[str], None]
+) -> list[AttemptOutcome]:
+    cell = prepared.plan.cell(turn.cell)
+    outcomes: list[AttemptOutcome] = []
+    for attempt in range(1, ATTEMPTS + 1):
+        name = f"{cell.cell} launch {turn.launch}/{cell.launches}" + (f" attempt {attempt}" if attempt > 1 else "")
+        outcome = _attempt(prepared, turn, attempt, folder, engine, interrupts, lambda text, n=name: progress(f"{n}: {text}"))  # type: ignore[misc]
+        outcomes.append(outcome)
+        if not _try_again(outcome) or interrupts.pending:
+            break
+    return outcomes
+
+
+def _try_again(outcome: AttemptOutcome) -> bool:
+    gates = {one["gate"] for one in outcome.result["invalid"]}
+    return not outcome.valid and outcome.error is None and bool(gates) and gates <= _TIMING_GATES
+
+
+def _attempt(
+    prepared: Prepared, turn: Turn, attempt: int, folder: RunFolder, engine: Engine, interrupts: Interrupts, progress: Callable[[str], None]
+) -> AttemptOutcome:
+    cell, images = prepared.plan.cell(turn.cell), prepared.images[turn.cell]
+    files = folder.attempt(cell.cell, turn.launch, attempt)
+    inputs = AttemptInputs(
+        cell=cell,
+        launch=turn.launch,
+        attempt=attempt,
+        run_id=folder.id,
+        sdk_image=images.sdk.reference,
+        backend_image=images.backend.reference,
+        seccomp=prepared.seccomp,
+        cgroup_version=prepared.facts.cgroup_version,
+        owner=current_owner(),
+        resolver="/dev/null",
+    )
+    found = AttemptRunner(engine, inputs, files, interrupts, progress).run()
+    progress("judging")
+    outcome = judge_attempt(cell, turn.launch, attempt, found, files, prepared.facts.cgroup_version)
+    files.write("readback.json", outcome.readback)
+    files.write("ledger.json", outcome.ledger)
+    if cell.drive == "bench":
+        files.write_bytes("bench.txt", bench_text((files.path / "stdout.log").read_bytes()))
+    files.write("result.json", outcome.result)
+    return outcome
+
+
+def bench_text(stdout: bytes) -> bytes:
+    """What ``benchstat`` reads (golang.org/design/14313-benchmark-format): the program's own lines, ours taken out."""
+    return b"".join(line for line in stdout.splitlines(keepends=True) if not line.startswith(b"@repro "))
+
+
+def first_error(outcomes: list[AttemptOutcome]) -> ReproError | None:
+    """The error of the first launch whose last attempt is not valid; None when all are."""
+    last = {(outcome.cell, outcome.launch): outcome for outcome in outcomes}
+    for outcome in last.values():
+        if outcome.error is not None:
+            return outcome.error
+        if not outcome.valid:
+            reasons = "; ".join(f"{one['gate']}: {one['cause']}" for one in outcome.result["invalid"])
+            return LaunchInvalid(
+                f"launch {outcome.launch} of {outcome.cell} is invalid",
+                reasons,
+                "the number is not shown because its conditions did not hold; 'repro show' lists them",
+            )
+    return None
+
+
+def _write_setup(folder: RunFolder, prepared: Prepared) -> None:
+    """What is known before anything starts, so that a killed run can still be sealed."""
+    write_json(folder.path / "plan.json", prepared.plan.to_json())
+    write_json(folder.path / "lock.json", prepared.lock)
+    for cell, images in prepared.images.items():
+        target = folder.path / "rendered" / on_disk(cell)
+        try:
+            target.mkdir(parents=True)
+            for name, data in images.rendered.items():
+                write_atomic(target / name, data)
+        except OSError as problem:
+            raise lost(folder.path, problem) from problem
+    write_json(
+        folder.path / "setup.json",
+        {
+            "schema": "repro.setup/1",
+            "tool_version": __version__,
+            "definition": definition(prepared),
+            "images": image_documents(prepared),
+            "base": prepared.base_state,
+            "host": prepared.host,
+            "chain": prepared.chain,
+        },
+    )
+
+
+def definition(prepared: Prepared) -> dict[str, Any]:
+    """What must be equal for a re-run to be exact: rendered bytes, commands, environment, seccomp profile, seeds (in the plan)."""
+    rendered = {
+        cell: {name: digest_bytes(data) for name, data in sorted(images.rendered.items())}
+        for cell, images in prepared.images.items()
+    }
+    return {
+        "rendered": rendered,
+        "seccomp": digest(dict(prepared.seccomp)),
+        "containers": {cell.cell: container_document(prepared, cell) for cell in prepared.plan.cells},
+    }
+
+
+def container_document(prepared: Prepared, cell: CellPlan) -> dict[str, Any]:
+    """Command and environment of both containers, without anything of this machine."""
+    images = prepared.images[cell.cell]
+    version = prepared.facts.cgroup_version
+    specs = {
+        "sdk": sdk_container(cell, images.sdk.identity.config_digest, prepared.seccomp, Wiring(), version),
+        "backend": backend_container(cell, images.backend.identity.config_digest, prepared.seccomp, Wiring(), version),
+    }
+    return {
+        role: {
+            "image": spec.image,
+            "command": list(spec.command),
+            "environment": {key: value for key, value in sorted(spec.environment.items()) if key != "REPRO_AGENT"},
+        }
+        for role, spec in specs.items()
+    }
+
+
+def image_documents(prepared: Prepared) -> list[dict[str, Any]]:
+    """Every image once, by content."""
+    unique = {
+        image.identity.config_digest: image
+        for images in prepared.images.values()
+        for image in (images.sdk, images.backend)
+    }
+    return [
+        {
+            "kind": image.kind,
+            "id": image.id,
+            "reference": image.reference,
+            **asdict(image.identity),
+            "binary_digest": image.binary_digest,
+            "inputs_digest": image.inputs_digest,
+            "size_bytes": image.size_bytes,
+        }
+        for image in unique.values()
+    ]
+
+
+@contextmanager
+def housekeeping(cell: CellPlan) -> Iterator[None]:
+    """Keep this program off the measured CPUs while it watches (sched_setaffinity(2); threads made later inherit it)."""
+    former = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, parse_cpulist(cell.housekeeping_cpus))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, former)

@@ -1,0 +1,250 @@
+"""The seal stage: ``manifest.json`` from what is on disk, written once, and the recovery of runs that were killed.
+
+Because only files of the run folder are read, sealing after a ``kill -9`` and sealing at the end are the same thing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from toolkit import __version__
+from toolkit.analyse.result import build_result
+from toolkit.canonical import canonical_bytes, digest, sha256_file, write_atomic
+from toolkit.collect.journal import read_journal
+from toolkit.errors import ArchiveInvalid
+from toolkit.grade import GradeEvidence, grade
+from toolkit.launch.folder import MANIFEST, AttemptFolder, RunFolder, lost, read_owner, remove_owner, run_folders
+from toolkit.model.names import on_disk
+from toolkit.model.plan import Plan, plan_from_json
+from toolkit.owner import provably_dead
+
+MANIFEST_SCHEMA = "repro.manifest/1"
+SCHEMA_VERSION = 1
+_LANGUAGE_KEYS = ("go_version", "gomaxprocs", "gogc", "gomemlimit", "godebug")
+_NOT_LISTED = {MANIFEST, "manifest.json.sha256", ".owner.json"}
+
+
+def read_plan(folder: RunFolder) -> Plan:
+    """The plan of a run; ArchiveInvalid when its file is damaged."""
+    return _parsed(folder.path / "plan.json", plan_from_json)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a run; ArchiveInvalid when the file is missing or damaged."""
+    return _parsed(path, dict)
+
+
+def _parsed(path: Path, make: Any) -> Any:
+    try:
+        return make(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as problem:
+        raise ArchiveInvalid(
+            f"{path.name} of run '{path.parent.name}' cannot be read", str(problem), "restore the run folder, or launch again"
+        ) from problem
+
+
+def attempt_folders(folder: RunFolder, cell: str) -> list[tuple[int, int, AttemptFolder]]:
+    """(launch, attempt, folder) of every attempt that was begun, in order."""
+    found = []
+    for path in (folder.path / "attempts" / on_disk(cell)).glob("*.*"):
+        launch, _dot, attempt = path.name.partition(".")
+        if launch.isdecimal() and attempt.isdecimal():
+            found.append((int(launch), int(attempt), AttemptFolder(path)))
+    return sorted(found, key=lambda one: one[:2])
+
+
+def complete_attempts(folder: RunFolder, plan: Plan) -> None:
+    """Give every attempt that was cut off its ``result.json``: what its journals hold, marked ``host-lost``."""
+    for cell in plan.cells:
+        for launch, attempt, files in attempt_folders(folder, cell.cell):
+            if (files.path / "result.json").exists():
+                continue
+            files.close()
+            result = build_result(
+                cell,
+                launch,
+                attempt,
+                read_journal(files.sdk_journal),
+                read_journal(files.backend_journal),
+                {},
+                {},
+                termination="host-lost",
+                findings=[],
+            )
+            files.write("result.json", result)
+
+
+def results_of(folder: RunFolder, cell: str) -> list[dict[str, Any]]:
+    """Every attempt's result, in order of launch and attempt."""
+    return [read_json(files.path / "result.json") for _launch, _attempt, files in attempt_folders(folder, cell)]
+
+
+def last_results(folder: RunFolder, cell: str) -> list[dict[str, Any]]:
+    """The result that counts for each launch: its last attempt's."""
+    return list({result["launch"]: result for result in results_of(folder, cell)}.values())
+
+
+def seal(folder: RunFolder, state: str = "complete") -> dict[str, Any]:
+    """Write ``manifest.json`` and its digest; returns the manifest. Sealing twice keeps the first.
+
+    ``state`` is ``complete``, ``interrupted`` or ``recovered``. Raises RunFolderLost when the folder cannot be written.
+    """
+    if folder.sealed:
+        return read_json(folder.path / MANIFEST)
+    plan = read_plan(folder)
+    complete_attempts(folder, plan)
+    try:
+        _remove_temporary(folder.path)
+        manifest = _manifest(folder, plan, state)
+        data = json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n"
+        write_atomic(folder.path / MANIFEST, data)
+        line = f"{sha256_file(folder.path / MANIFEST)}  {MANIFEST}\n"
+        write_atomic(folder.path / "manifest.json.sha256", line.encode())
+        remove_owner(folder)
+    except OSError as problem:
+        raise lost(folder.path, problem) from problem
+    return manifest
+
+
+def _remove_temporary(path: Path) -> None:
+    """A killed atomic write leaves a hidden temporary file; it was never the run's."""
+    for leftover in path.rglob(".*"):
+        if leftover.is_file() and leftover.name != ".owner.json":
+            leftover.unlink()
+
+
+def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
+    setup = read_json(folder.path / "setup.json")
+    results = {cell.cell: results_of(folder, cell.cell) for cell in plan.cells}
+    constraints = {cell.cell: _constraints(folder, cell.cell) for cell in plan.cells}
+    judged = grade(
+        GradeEvidence(
+            unwitnessed=tuple(_unwitnessed(constraints)),
+            gates_recorded=any(cell.timing_gates == "record" for cell in plan.cells),
+            shared_cpus=any(cell.shared_cpus for cell in plan.cells),
+            virtual_machine=setup["host"].get("virtualization") != "none",
+        )
+    )
+    cells = [_cell(cell.cell, results[cell.cell], cell.launches) for cell in plan.cells]
+    return {
+        "schema": MANIFEST_SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "run": folder.id,
+        "state": state,
+        "valid": state == "complete" and all(cell["valid"] for cell in cells),
+        "tool": {"name": "sealbench", "version": __version__},
+        "definition": {"plan": digest(plan.to_json()), **setup["definition"]},
+        "images": setup["images"],
+        "language": _language(results.values(), setup["images"]),
+        "inputs": {"lock": digest(read_json(folder.path / "lock.json")), "base": setup["base"]},
+        "constraints": constraints,
+        "host": setup["host"],
+        "grade": asdict(judged),
+        "cells": cells,
+        "order": [asdict(turn) for turn in plan.order],
+        "files": files_of(folder.path),
+        "chain": setup.get("chain", {"parent": None}),
+    }
+
+
+def files_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Relative path to digest and size of every other file of the run."""
+    found = {}
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name not in _NOT_LISTED:
+            found[name] = {"sha256": sha256_file(file), "size_bytes": file.stat().st_size}
+    return found
+
+
+def _constraints(folder: RunFolder, cell: str) -> dict[str, list[dict[str, Any]]]:
+    """Per container, every row's worst state over all attempts."""
+    order = {"broken": 0, "unwitnessed": 1, "absent": 2, "held": 3}
+    worst: dict[str, dict[str, dict[str, Any]]] = {}
+    for _launch, _attempt, files in attempt_folders(folder, cell):
+        path = files.path / "readback.json"
+        if not path.exists():
+            continue
+        for role, part in read_json(path)["containers"].items():
+            rows = worst.setdefault(role, {})
+            for row in part["rows"]:
+                known = rows.get(row["id"])
+                if known is None or order[row["state"]] < order[known["state"]]:
+                    rows[row["id"]] = row
+    return {role: [_constraint(row) for row in rows.values()] for role, rows in worst.items()}
+
+
+def _constraint(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "requested": row["requested"],
+        "effective": row["effective"],
+        "state": row["state"],
+        "witness": row["witnesses"],
+        "engine_only": row["engine_only"],
+    }
+
+
+def _unwitnessed(constraints: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterable[str]:
+    for roles in constraints.values():
+        for role, rows in roles.items():
+            yield from (f"{role} {row['id']}" for row in rows if row["state"] == "unwitnessed")
+
+
+def _cell(cell: str, results: list[dict[str, Any]], planned: int) -> dict[str, Any]:
+    launches = [launch_entry(result) for result in results]
+    last = {entry["n"]: entry for entry in launches}
+    return {
+        "id": cell,
+        "valid": len(last) == planned and all(entry["valid"] for entry in last.values()),
+        "launches": launches,
+    }
+
+
+def launch_entry(result: dict[str, Any]) -> dict[str, Any]:
+    """One attempt in the shape scripts may rely on (design section 14)."""
+    reasons = "; ".join(f"{one['gate']}: {one['cause']}" for one in result["invalid"])
+    return {
+        "n": result["launch"],
+        "attempt": result["attempt"],
+        "valid": result["valid"],
+        "reason": None if result["valid"] else (reasons or result["termination"]),
+        "termination": result["termination"],
+        "windows": len(result["windows"]),
+        "tainted_windows": sum(1 for window in result["windows"] if window["tainted"]),
+    }
+
+
+def _language(results: Iterable[list[dict[str, Any]]], images: list[dict[str, Any]]) -> dict[str, Any]:
+    """Go version and settings as the measured programs told them, with the digest of each binary."""
+    told: dict[str, Any] = {}
+    for group in results:
+        for result in group:
+            told.update({key: value for key, value in (result.get("language") or {}).items() if value is not None})
+    return {"go": told, "binaries": {f"{image['kind']}-{image['id']}": image["binary_digest"] for image in images}}
+
+
+def recover_runs(runs: Path) -> list[str]:
+    """Seal every run whose process is provably dead; the ids that were sealed. A folder nobody can read stays as it is."""
+    sealed = []
+    for folder in run_folders(runs):
+        owner = read_owner(folder)
+        if folder.sealed or (owner is not None and not provably_dead(owner)):
+            continue
+        if not (folder.path / "setup.json").exists():
+            continue
+        seal(folder, "recovered")
+        sealed.append(folder.id)
+    return sealed
+
+
+def manifest_digest(folder: RunFolder) -> str:
+    """The sha256 of a sealed run's manifest, what a chain names."""
+    return "sha256:" + sha256_file(folder.path / MANIFEST)
+
+
+__all__ = ["canonical_bytes", "recover_runs", "seal"]
