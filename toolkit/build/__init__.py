@@ -1,0 +1,1 @@
+"""The sealed build: layers written by us, compiled without network, assembled and loaded."""

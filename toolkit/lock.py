@@ -1,0 +1,200 @@
+"""Locks: which bytes a build may use. Locks are files (docs/adr/0003-locks-are-files.md).
+
+``images/lock.json`` pins the base (Debian packages) and the toolchain; the ``lock.json`` beside each go.mod pins every module file::
+
+    lock = read_lock()
+    lock.base.packages[0].sha256
+
+One floating reference is an error: every row has a sha256 and a size.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit import resources
+from toolkit.canonical import digest, sha256_file
+from toolkit.errors import CatalogueError, InputMismatch
+from toolkit.model.inputs import LockedFile
+
+SCHEMA = "repro.lock/1"
+MODULES_SCHEMA = "repro.lock.modules/1"
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_IMAGE_BY_DIGEST = re.compile(r"^[^@\s]+@sha256:[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True)
+class BaseLock:
+    """The base: Debian packages (``packages``, with the layer's expected sha256), or an image by digest (``image``)."""
+
+    packages: tuple[LockedFile, ...] = ()
+    suite: str = ""
+    layer_sha256: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class ToolchainLock:
+    """One Go: its wheel, the module that is its second source, and the pruned tar both must give."""
+
+    go: str
+    wheel: LockedFile
+    module: LockedFile
+    tar_sha256: str
+
+
+@dataclass(frozen=True)
+class Lock:
+    """``images/lock.json``."""
+
+    base: BaseLock
+    toolchain: ToolchainLock
+
+
+@dataclass(frozen=True)
+class ModulesLock:
+    """The ``lock.json`` beside a go.mod: the digests of go.mod and go.sum, and every module file a build needs."""
+
+    go_mod_sha256: str
+    go_sum_sha256: str
+    files: tuple[LockedFile, ...]
+
+
+def lock_path() -> Path:
+    return resources.images_dir() / "lock.json"
+
+
+def read_lock(path: Path | None = None) -> Lock:
+    """Read ``images/lock.json``. Raises CatalogueError naming file and key."""
+    file = path or lock_path()
+    return parse_lock(_load(file, SCHEMA), file)
+
+
+def parse_lock(data: dict[str, Any], file: Path) -> Lock:
+    """A Lock from its JSON form; ``file`` is for error texts. Raises CatalogueError."""
+    try:
+        chain = data["toolchain"]
+        toolchain = ToolchainLock(
+            str(chain["go"]), _row(chain["wheel"]), _row(chain["module"]), _hex(chain["tar_sha256"])
+        )
+        return Lock(_base(data["base"]), toolchain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CatalogueError(f"{file} is malformed", f"{type(error).__name__}: {error}", "restore it from version control") from error
+
+
+def lock_json(lock: Lock) -> dict[str, Any]:
+    """The JSON form of a Lock, as written to files and to a run's lock.json."""
+    base: dict[str, Any] = {"image": lock.base.image}
+    if not lock.base.image:
+        rows = [_row_json(row) for row in lock.base.packages]
+        base = {"suite": lock.base.suite, "layer_sha256": lock.base.layer_sha256, "packages": rows}
+    chain = lock.toolchain
+    toolchain = {"go": chain.go, "wheel": _row_json(chain.wheel), "module": _row_json(chain.module), "tar_sha256": chain.tar_sha256}
+    return {"schema": SCHEMA, "base": base, "toolchain": toolchain}
+
+
+def base_from_image(reference: str) -> BaseLock:
+    """The lock of ``--base IMAGE@sha256:...``. Raises CatalogueError for a floating reference."""
+    if not _IMAGE_BY_DIGEST.match(reference):
+        raise CatalogueError(f"--base {reference} is a floating reference", "it must name a digest", "use IMAGE@sha256:<64 hex digits>")
+    return BaseLock(image=reference)
+
+
+def read_modules(folder: Path) -> ModulesLock:
+    """Read the lock.json of a Go module of ours, and check that it belongs to the go.mod and go.sum beside it.
+
+    Raises CatalogueError for a missing or malformed lock, InputMismatch when go.mod or go.sum changed since it was made.
+    """
+    file = folder / "lock.json"
+    lock = parse_modules(_load(file, MODULES_SCHEMA), file)
+    for name, expected in (("go.mod", lock.go_mod_sha256), ("go.sum", lock.go_sum_sha256)):
+        found = file_sha256(folder / name)
+        if found != expected:
+            raise InputMismatch(
+                f"{folder / name} is not what {file.name} was made for",
+                f"expected sha256 {expected}, found {found}",
+                "undo the change, or lock again: repro lock",
+            )
+    return lock
+
+
+def parse_modules(data: dict[str, Any], file: Path) -> ModulesLock:
+    """A ModulesLock from its JSON form. Raises CatalogueError."""
+    try:
+        files = tuple(_row(row) for row in data["files"])
+        return ModulesLock(str(data["go_mod_sha256"]), str(data["go_sum_sha256"]), files)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CatalogueError(f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock") from error
+
+
+def modules_json(lock: ModulesLock) -> dict[str, Any]:
+    """The JSON form of a ModulesLock."""
+    return {
+        "schema": MODULES_SCHEMA,
+        "go_mod_sha256": lock.go_mod_sha256,
+        "go_sum_sha256": lock.go_sum_sha256,
+        "files": [_row_json(row) for row in lock.files],
+    }
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file as hex; of no bytes when it is absent (a module without dependencies has no go.sum)."""
+    return sha256_file(path) if path.is_file() else "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def pretty(data: dict[str, Any]) -> bytes:
+    """Lock files as people read and diff them: sorted keys, two blanks, one newline at the end."""
+    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def base_key(base: BaseLock) -> str:
+    """The digest that names a base in records."""
+    return digest({"image": base.image, "packages": [[row.filename, row.sha256] for row in base.packages]})
+
+
+def _base(data: dict[str, Any]) -> BaseLock:
+    if "image" in data:
+        return base_from_image(str(data["image"]))
+    rows = tuple(_row(row) for row in data["packages"])
+    if not rows:
+        raise ValueError("base.packages is empty")
+    return BaseLock(rows, str(data["suite"]), _hex(data["layer_sha256"]))
+
+
+def _row(data: dict[str, Any]) -> LockedFile:
+    size = data["size_bytes"]
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"size_bytes of {data.get('filename')}")
+    strings = {key: data[key] for key in ("name", "source", "version", "filename")}
+    if not all(isinstance(value, str) and value for value in strings.values()):
+        raise ValueError(f"{data.get('filename')}: empty or not text")
+    if ".." in strings["filename"].split("/") or strings["filename"].startswith("/"):
+        raise ValueError(f"unsafe file name {strings['filename']!r}")
+    return LockedFile(**strings, sha256=_hex(data["sha256"]), size_bytes=size)
+
+
+def _row_json(row: LockedFile) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _hex(value: object) -> str:
+    if not isinstance(value, str) or not _SHA256.match(value):
+        raise ValueError(f"{value!r} is not a sha256")
+    return value
+
+
+def _load(file: Path, schema: str) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{file} is missing", "nothing floats: every input must be locked", "run `repro lock`") from error
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"{file} cannot be read", str(error), "restore it from version control") from error
+    if not isinstance(data, dict) or data.get("schema") != schema:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise CatalogueError(f"{file} has another schema", f"expected {schema}, found {found}", "use the matching version of repro")
+    return data
