@@ -119,3 +119,11 @@ class Interrupted(ReproError):
     """Ctrl-C or SIGTERM (exit 130)."""
 
     exit_code = 130
+
+
+class Reported(Exception):
+    """Carries an error whose JSON form is already on stdout: only its text and its exit code are left to give."""
+
+    def __init__(self, error: ReproError) -> None:
+        super().__init__(str(error))
+        self.error = error

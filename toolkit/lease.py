@@ -76,7 +76,9 @@ def _ready_folder() -> Path:
             folder.chmod(0o1777)
     except OSError as problem:
         raise HostUnfit(
-            "no lane can be leased", f"the lock folder cannot be made: {problem.strerror}", "set REPRO_LANES to a folder"
+            "no lane can be leased",
+            f"the lock folder cannot be made: {problem.strerror}",
+            "set REPRO_LANES to a folder",
         ) from problem
     return folder
 
@@ -92,7 +94,9 @@ def _open(path: Path) -> int:
         return descriptor
     except PermissionError as problem:
         raise HostUnfit(
-            "no lane can be leased", f"{path.name} belongs to somebody else and is closed to us", "ask its owner, or set REPRO_LANES"
+            "no lane can be leased",
+            f"{path.name} belongs to somebody else and is closed to us",
+            "ask its owner, or set REPRO_LANES",
         ) from problem
 
 

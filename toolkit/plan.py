@@ -101,7 +101,9 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
     arms = dict(request.arms)
     if request.drive not in workload.drives:
         raise UsageError(
-            f"workload '{workload.id}' has no drive '{request.drive}'", f"it has {', '.join(workload.drives)}", "choose one of these"
+            f"workload '{workload.id}' has no drive '{request.drive}'",
+            f"it has {', '.join(workload.drives)}",
+            "choose one of these",
         )
     settings = {**backend.settings, **workload.backend, **_backend_arms(arms)}
     memory = request.memory_bytes if request.memory_bytes is not None else sdk.memory_bytes
@@ -144,7 +146,12 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
         bench_time_seconds=request.bench_time_seconds,
         gomaxprocs=int(_number("gomaxprocs", arms.get("gomaxprocs"), float(len(parse_cpulist(placement.cpus))))),
         environment={_RUNTIME_ARMS[key]: value for key, value in arms.items() if key in _RUNTIME_ARMS},
-        backend_settings={"schema": "repro.backend/1", "listen": f"127.0.0.1:{backend.port}", "seed": request.seed, **settings},
+        backend_settings={
+            "schema": "repro.backend/1",
+            "listen": f"127.0.0.1:{backend.port}",
+            "seed": request.seed,
+            **settings,
+        },
         base_url=f"http://127.0.0.1:{backend.port}{backend.base_path}",
         ready=backend.ready,
     )
@@ -158,7 +165,9 @@ def _backend_arms(arms: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _arm(sdk: SdkEntry, workload: WorkloadEntry, backend: BackendEntry, request: Request, arms: Mapping[str, str]) -> str:
+def _arm(
+    sdk: SdkEntry, workload: WorkloadEntry, backend: BackendEntry, request: Request, arms: Mapping[str, str]
+) -> str:
     named = dict(arms)
     if request.drive != "open":
         named["drive"] = request.drive
@@ -182,7 +191,9 @@ def _number(name: str, text: str | None, default: float) -> float:
     try:
         value = float(text)
     except ValueError as problem:
-        raise UsageError(f"--arm {name}={text} is not a number", "", f"for example --arm {name}={default:g}") from problem
+        raise UsageError(
+            f"--arm {name}={text} is not a number", "", f"for example --arm {name}={default:g}"
+        ) from problem
     if not 0 < value < 1e6:
         raise UsageError(f"--arm {name}={text} is out of range", "it must be above 0 and below a million", "")
     return value
@@ -201,7 +212,9 @@ def parse_memory(text: str) -> int:
     """``512m`` or ``4g`` (powers of 1024, as Docker's ``--memory``) in bytes; UsageError on anything else."""
     match = re.fullmatch(r"(\d{1,15})([bkmg]?)", text.strip().lower())
     if match is None:
-        raise UsageError(f"--memory '{text}' is not a size", "it is a whole number with b, k, m or g", "for example --memory 512m")
+        raise UsageError(
+            f"--memory '{text}' is not a size", "it is a whole number with b, k, m or g", "for example --memory 512m"
+        )
     return int(match[1]) * _UNITS[match[2]]
 
 

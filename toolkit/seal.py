@@ -43,7 +43,9 @@ def _parsed(path: Path, make: Any) -> Any:
         return make(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as problem:
         raise ArchiveInvalid(
-            f"{path.name} of run '{path.parent.name}' cannot be read", str(problem), "restore the run folder, or launch again"
+            f"{path.name} of run '{path.parent.name}' cannot be read",
+            str(problem),
+            "restore the run folder, or launch again",
         ) from problem
 
 

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit.errors import Interrupted, ReproError
+from toolkit.errors import Interrupted, Reported, ReproError
 from toolkit.output import Output
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one versioned JSON object on standard output.")]
@@ -19,12 +20,25 @@ QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on s
 VerboseFlag = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
 RunsOption = Annotated[Path, typer.Option("--runs", envvar="REPRO_RUNS", help="Folder that holds runs.")]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", envvar="REPRO_STORE", help="Content store (default: in the user's cache folder).")
+    Path | None,
+    typer.Option("--store", envvar="REPRO_STORE", help="Content store (default: in the user's cache folder)."),
 ]
 CatalogueOption = Annotated[
-    Path | None, typer.Option("--catalogue", envvar="REPRO_CATALOGUE", help="Folder with catalogue entries of your own.")
+    Path | None,
+    typer.Option("--catalogue", envvar="REPRO_CATALOGUE", help="Folder with catalogue entries of your own."),
 ]
 DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where runs, inputs and extra catalogue entries are."""
+
+    runs: Path
+    store: Path | None
+    catalogue: Path | None
+
+
 _BUG_EXIT = 1
 
 
@@ -37,6 +51,9 @@ def command(*, json_mode: bool = False, quiet: bool = False, verbose: bool = Fal
     output = Output(json_mode=json_mode, quiet=quiet, verbose=verbose, stdout=sys.stdout, stderr=sys.stderr)
     try:
         yield output
+    except Reported as reported:
+        Output(quiet=quiet, stderr=sys.stderr).error(reported.error)
+        raise typer.Exit(reported.error.exit_code) from reported
     except ReproError as error:
         if os.environ.get("REPRO_DEBUG"):
             raise
@@ -65,4 +82,3 @@ def _bug(bug: Exception) -> ReproError:
         f"{type(bug).__name__}: {bug}",
         "run it again with REPRO_DEBUG=1 and report what it prints",
     )
-

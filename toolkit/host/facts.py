@@ -15,7 +15,16 @@ from toolkit.engine.port import EngineFacts
 from toolkit.host.topology import Topology
 
 # Facts whose change makes times and bytes of two runs incomparable.
-_KEY = ("architecture", "cpu_model", "cpu_microcode", "cpu_mitigations", "kernel", "smt", "virtualization", "cgroup_version")
+_KEY = (
+    "architecture",
+    "cpu_model",
+    "cpu_microcode",
+    "cpu_mitigations",
+    "kernel",
+    "smt",
+    "virtualization",
+    "cgroup_version",
+)
 
 
 def host_facts(topology: Topology, engine: EngineFacts, root: Path = Path("/")) -> dict[str, Any]:

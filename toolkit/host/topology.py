@@ -71,7 +71,12 @@ def place(topology: Topology, cpus_text: str, mems_text: str = "") -> Placement:
     backend = spare[-min(len(measured), max(1, len(spare) - 1)) :] if spare else agent
     host = [cpu for cpu in outside if cpu not in backend] or outside
     return Placement(
-        format_cpulist(measured), mems, format_cpulist(agent), format_cpulist(backend), format_cpulist(host), shared=False
+        format_cpulist(measured),
+        mems,
+        format_cpulist(agent),
+        format_cpulist(backend),
+        format_cpulist(host),
+        shared=False,
     )
 
 
@@ -111,7 +116,9 @@ def _nodes(topology: Topology, measured: tuple[int, ...], text: str) -> str:
     try:
         wanted = parse_cpulist(text)
     except ValueError as problem:
-        raise UsageError(f"--mems '{text}' is not a list of memory nodes", str(problem), "for example --mems 0") from problem
+        raise UsageError(
+            f"--mems '{text}' is not a list of memory nodes", str(problem), "for example --mems 0"
+        ) from problem
     missing = [node for node in wanted if node not in topology.nodes]
     if missing:
         raise HostUnfit(

@@ -64,7 +64,12 @@ class AttemptRunner:
     """Runs one attempt; ``run`` returns the evidence and never leaves a container behind."""
 
     def __init__(
-        self, engine: Engine, inputs: AttemptInputs, folder: AttemptFolder, interrupts: Interrupts, progress: Callable[[str], None]
+        self,
+        engine: Engine,
+        inputs: AttemptInputs,
+        folder: AttemptFolder,
+        interrupts: Interrupts,
+        progress: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._inputs = inputs
@@ -82,7 +87,9 @@ class AttemptRunner:
         with ExitStack() as stack:
             self._folder.prepare()
             stack.callback(self._folder.close)
-            collector = stack.enter_context(Collector(lambda role, record: self._events.put(("record", (role, record)))))
+            collector = stack.enter_context(
+                Collector(lambda role, record: self._events.put(("record", (role, record))))
+            )
             wiring = self._wiring(collector)
             found = self._specs(wiring)
             pair = stack.enter_context(Pair(self._engine, self._labels()))

@@ -44,11 +44,17 @@ class Wiring:
         return bool(self.journal_source)
 
 
-def sdk_container(cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str) -> ContainerSpec:
+def sdk_container(
+    cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str
+) -> ContainerSpec:
     """The container that is measured. Its network is set by the caller: the backend's namespace."""
     workload = "/repro/workload"
     command = (*_numactl(cell), workload, *_harness_arguments(cell))
-    environment = {"REPRO_WORKLOAD": _json(harness_settings(cell)), "GOMAXPROCS": str(cell.gomaxprocs), **cell.environment}
+    environment = {
+        "REPRO_WORKLOAD": _json(harness_settings(cell)),
+        "GOMAXPROCS": str(cell.gomaxprocs),
+        **cell.environment,
+    }
     spec = _base(cell, image, command, environment, seccomp, wiring, cell.cpus, cell.memory_bytes)
     return _with_agent(spec, cell, "sdk", wiring, cgroup_version)
 

@@ -59,7 +59,15 @@ def judge_attempt(
     word = termination(found.evidence)
     findings = compare_witness(found.watch.witnessed, journals["sdk"], cell)
     result = build_result(
-        cell, launch, attempt, journals["sdk"], journals["backend"], ledger, readback, termination=word, findings=findings
+        cell,
+        launch,
+        attempt,
+        journals["sdk"],
+        journals["backend"],
+        ledger,
+        readback,
+        termination=word,
+        findings=findings,
     )
     error = found.engine_failure or ending_error(word, found.evidence, cell.memory_bytes)
     return AttemptOutcome(cell.cell, launch, attempt, result, readback, ledger, error)

@@ -94,13 +94,20 @@ def _stop_if_hopeless(outcome: AttemptOutcome, interrupts: Interrupts) -> None:
 
 
 def _turn(
-    prepared: Prepared, turn: Turn, folder: RunFolder, engine: Engine, interrupts: Interrupts, progress: Callable[[str], None]
+    prepared: Prepared,
+    turn: Turn,
+    folder: RunFolder,
+    engine: Engine,
+    interrupts: Interrupts,
+    progress: Callable[[str], None],
 ) -> list[AttemptOutcome]:
     cell = prepared.plan.cell(turn.cell)
     outcomes: list[AttemptOutcome] = []
     for attempt in range(1, ATTEMPTS + 1):
         name = f"{cell.cell} launch {turn.launch}/{cell.launches}" + (f" attempt {attempt}" if attempt > 1 else "")
-        outcome = _attempt(prepared, turn, attempt, folder, engine, interrupts, lambda text, n=name: progress(f"{n}: {text}"))  # type: ignore[misc]
+        outcome = _attempt(
+            prepared, turn, attempt, folder, engine, interrupts, lambda text, n=name: progress(f"{n}: {text}")
+        )  # type: ignore[misc]
         outcomes.append(outcome)
         if not _try_again(outcome) or interrupts.pending:
             break
@@ -113,7 +120,13 @@ def _try_again(outcome: AttemptOutcome) -> bool:
 
 
 def _attempt(
-    prepared: Prepared, turn: Turn, attempt: int, folder: RunFolder, engine: Engine, interrupts: Interrupts, progress: Callable[[str], None]
+    prepared: Prepared,
+    turn: Turn,
+    attempt: int,
+    folder: RunFolder,
+    engine: Engine,
+    interrupts: Interrupts,
+    progress: Callable[[str], None],
 ) -> AttemptOutcome:
     cell, images = prepared.plan.cell(turn.cell), prepared.images[turn.cell]
     files = folder.attempt(cell.cell, turn.launch, attempt)

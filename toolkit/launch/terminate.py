@@ -100,7 +100,9 @@ def _special_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproErr
         return Interrupted("interrupted", "what was measured so far is kept, marked as interrupted", "launch again")
     if word == "disk-full":
         return RunFolderLost(
-            "the run folder could not be written to the end", "its disk is full, or it was moved or deleted", "see above"
+            "the run folder could not be written to the end",
+            "its disk is full, or it was moved or deleted",
+            "see above",
         )
     if word == "oom":
         return ContainerFailed(
@@ -150,7 +152,11 @@ _TEXTS = {
         "by a signal from outside: it was not out of memory",
         "find out who sent it, then launch again",
     ),
-    "panic": ("the workload panicked", "it ended by itself with a stack trace", "look at stderr.log in the attempt's folder"),
+    "panic": (
+        "the workload panicked",
+        "it ended by itself with a stack trace",
+        "look at stderr.log in the attempt's folder",
+    ),
     "hang": (
         "the workload did not end at its planned end",
         "it was stopped after a grace period",

@@ -49,7 +49,9 @@ class Watch:
             return
         self.inspected[role] = inspect
         seen = self.observations[role]
-        seen += [Observation(row, when, "engine", found) for row, found in engine_rows(inspect, self.cgroup_version).items()]
+        seen += [
+            Observation(row, when, "engine", found) for row, found in engine_rows(inspect, self.cgroup_version).items()
+        ]
         pid = int(inspect["State"]["Pid"])
         if pid > 0:
             self._pids[role] = pid

@@ -131,7 +131,12 @@ def _log(config: Json) -> str:
 def _namespaces(host: Json) -> str:
     shared = [
         f"{key}={host.get(key)}"
-        for key, private in (("IpcMode", ("private", "")), ("PidMode", ("",)), ("UTSMode", ("",)), ("UsernsMode", ("",)))
+        for key, private in (
+            ("IpcMode", ("private", "")),
+            ("PidMode", ("",)),
+            ("UTSMode", ("",)),
+            ("UsernsMode", ("",)),
+        )
         if (host.get(key) or "") not in private
     ]
     return ",".join(shared) or "private"

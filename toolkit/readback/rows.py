@@ -82,9 +82,7 @@ def _engine_only(spec: ContainerSpec) -> dict[str, str]:
         "tmpfs": ",".join(f"{mount.target}:{mount.size_bytes}" for mount in sorted(spec.tmpfs, key=lambda m: m.target)),
         "shm_bytes": str(spec.shm_bytes),
         "namespaces": "private",
-        "mounts.binds": ",".join(
-            sorted(f"{mount.target}:{'rw' if mount.writable else 'ro'}" for mount in spec.mounts)
-        ),
+        "mounts.binds": ",".join(sorted(f"{mount.target}:{'rw' if mount.writable else 'ro'}" for mount in spec.mounts)),
     }
 
 

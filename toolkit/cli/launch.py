@@ -1,0 +1,58 @@
+"""``repro launch``: the main job, from a name to a sealed run."""
+
+from __future__ import annotations
+
+from toolkit.cli import options as of
+from toolkit.cli.common import (
+    DEFAULT_RUNS,
+    CatalogueOption,
+    Folders,
+    JsonFlag,
+    QuietFlag,
+    RunsOption,
+    StoreOption,
+    VerboseFlag,
+    command,
+)
+
+
+def launch(
+    sdk: of.Sdk,
+    cpus: of.Cpus,
+    workload: of.Workload = None,
+    backend: of.Backend = None,
+    mems: of.Mems = "",
+    memory: of.Memory = None,
+    mem_policy: of.MemPolicy = "bind",
+    launches: of.Launches = 1,
+    duration: of.Duration = None,
+    warmup: of.Warmup = 5.0,
+    seed: of.Seed = 1,
+    drive: of.Drive = "open",
+    bench_count: of.BenchCount = 5,
+    bench_time: of.BenchTime = "30s",
+    sample_hz: of.SampleHz = 1.0,
+    timing_gates: of.TimingGates = "judge",
+    arm: of.Arm = None,
+    wait: of.Wait = 0.0,
+    base: of.Base = None,
+    no_cache: of.NoCache = False,
+    dry_run: of.DryRun = False,
+    runs: RunsOption = DEFAULT_RUNS,
+    store: StoreOption = None,
+    catalogue: CatalogueOption = None,
+    json_mode: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Build, isolate, measure and record one or more SDKs: the main job."""
+    with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
+        from toolkit.cli.launching import LaunchOptions, launch_cells
+        from toolkit.plan import Request, parse_arms, parse_memory
+
+        request = Request(
+            workload, drive, parse_memory(memory) if memory else None, mem_policy, launches, duration, warmup, seed,
+            sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
+        )  # fmt: skip
+        options = LaunchOptions(sdk, backend, cpus, mems, wait, base, no_cache, dry_run)
+        launch_cells(request, options, Folders(runs, store, catalogue), output)

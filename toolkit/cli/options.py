@@ -1,0 +1,46 @@
+"""The options of ``launch`` and ``plan``, each named once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolkit.errors import UsageError
+
+Sdk = Annotated[list[str], typer.Option("--sdk", help="SDK id or alias; repeat it for one interleaved run.")]
+Cpus = Annotated[
+    str, typer.Option("--cpus", help="Measured CPUs as a list, such as 0-7. --cpus 2 is CPU number 2, not two CPUs.")
+]
+Workload = Annotated[str | None, typer.Option(help="Workload (default: the SDK's first).")]
+Backend = Annotated[str | None, typer.Option(help="Backend (default: the workload's first).")]
+Mems = Annotated[str, typer.Option(help="Memory nodes (default: those of --cpus).")]
+Memory = Annotated[
+    str | None, typer.Option(help="Memory limit of the SDK's container, such as 512m; never any swap.")
+]
+MemPolicy = Annotated[str, typer.Option(help="bind, interleave, preferred or none.")]
+Launches = Annotated[int, typer.Option(help="Launches of each cell: the unit of replication.")]
+Duration = Annotated[float | None, typer.Option(help="Measured seconds (default 30).")]
+Warmup = Annotated[float, typer.Option(help="Warm-up seconds, fixed in the plan.")]
+Seed = Annotated[int, typer.Option(help="Seed of the schedule, the order and the backend.")]
+Drive = Annotated[str, typer.Option(help="open (scheduled arrivals) or bench (go test -bench).")]
+BenchCount = Annotated[int, typer.Option(help="Runs of the benchmark (drive bench).")]
+BenchTime = Annotated[str, typer.Option(help="Time of one run (drive bench), such as 30s.")]
+SampleHz = Annotated[float, typer.Option(help="Samples a second that the agent takes.")]
+TimingGates = Annotated[
+    str, typer.Option(help="judge, or record: write the timing gates down without invalidating (grade D).")
+]
+Arm = Annotated[list[str] | None, typer.Option("--arm", help="A setting off its default, key=value; repeat it.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for busy CPUs.")]
+Base = Annotated[str | None, typer.Option(help="Another base image, IMAGE@sha256:..., recorded in the lock.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Build from the inputs, without any cache.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+
+
+def parse_seconds(text: str) -> float:
+    """``500ms``, ``30s`` or ``2m`` in seconds, as Go's -benchtime writes them; UsageError on anything else."""
+    for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0)):
+        number = text.removesuffix(unit)
+        if number != text and number.replace(".", "", 1).isdecimal():
+            return float(number) * factor
+    raise UsageError(f"--bench-time '{text}' is not a time", "it is a number with ms, s or m", "for example 30s")

@@ -1,0 +1,37 @@
+"""``repro rerun``: exactly again, with every difference of the set-up shown before a number."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolkit.cli import options as of
+from toolkit.cli.common import (
+    DEFAULT_RUNS,
+    CatalogueOption,
+    Folders,
+    JsonFlag,
+    QuietFlag,
+    RunsOption,
+    StoreOption,
+    VerboseFlag,
+    command,
+)
+
+
+def rerun(
+    run: Annotated[str, typer.Argument(help="A run: its folder, its id, the end of its id, or 'last'.")] = "last",
+    wait: of.Wait = 0.0,
+    runs: RunsOption = DEFAULT_RUNS,
+    store: StoreOption = None,
+    catalogue: CatalogueOption = None,
+    json_mode: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Run a sealed run again: same image content, rendered bytes, commands, environment, seeds and order."""
+    with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
+        from toolkit.cli.rerunning import rerun_run
+
+        rerun_run(run, Folders(runs, store, catalogue), wait, output)

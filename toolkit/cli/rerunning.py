@@ -1,0 +1,141 @@
+"""The work behind ``repro rerun``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from toolkit.cli.launching import choices_of, launch_document, run_prepared, world_of
+from toolkit.errors import ArchiveInvalid, HostUnfit, InputMismatch, Reported
+from toolkit.output import Output, error_document
+
+if TYPE_CHECKING:
+    from toolkit.cli.common import Folders
+    from toolkit.diff import Difference
+    from toolkit.host.topology import Topology
+    from toolkit.launch.folder import RunFolder
+    from toolkit.launch.prepare import World
+    from toolkit.launch.run import Prepared
+    from toolkit.model.plan import Plan
+
+
+def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output) -> None:
+    """Same definition, same content, same order; differences first, then both results side by side."""
+    from toolkit.catalogue import load_catalogue
+    from toolkit.host.topology import read_topology
+    from toolkit.launch.folder import resolve_run
+
+    catalogue, topology = load_catalogue(folders.catalogue), read_topology()
+    with world_of(folders, catalogue, topology, output) as (world, interrupts):
+        original = resolve_run(folders.runs, name)
+        manifest, plan = _original(original)
+        check_cpus(plan, topology)
+        prepared = _prepare(world, plan, original)
+        differences = _differences(original, prepared)
+        show_differences(differences, output)
+        _refuse_blocking(differences)
+        report = run_prepared(prepared, world, interrupts, wait_seconds, output)
+        before = launch_document(original.path, manifest)
+        after = launch_document(report.folder.path, report.manifest)
+        document = rerun_document(before, after, differences)
+        from toolkit.report.terminal import comparison
+
+        comparison(before, after, output)
+        if report.error is None:
+            output.document(document)
+            return
+        output.document({**document, "error": error_document(report.error)})
+        raise Reported(report.error)
+
+
+def _original(folder: RunFolder) -> tuple[dict[str, Any], Plan]:
+    from toolkit.launch.folder import MANIFEST
+    from toolkit.seal import read_json, read_plan
+
+    if not folder.sealed:
+        raise ArchiveInvalid(
+            f"run {folder.id} is not sealed",
+            "another command still works on it",
+            "wait for it, or stop it and run 'repro clean'",
+        )
+    return read_json(folder.path / MANIFEST), read_plan(folder)
+
+
+def check_cpus(plan: Plan, topology: Topology) -> None:
+    """The same CPU and node numbers must exist here: another placement would be another experiment."""
+    from toolkit.host.topology import place
+
+    for cell in plan.cells:
+        placement = place(topology, cell.cpus, cell.mems)
+        if (placement.agent_cpus, placement.backend_cpus) != (cell.agent_cpus, cell.backend_cpus):
+            raise HostUnfit(
+                "this machine would place the run differently",
+                f"agent and backend ran on CPUs {cell.agent_cpus} and {cell.backend_cpus}; here they would take "
+                f"{placement.agent_cpus} and {placement.backend_cpus}",
+                f"launch it anew: repro launch --sdk {cell.sdk} --workload {cell.workload} --cpus {cell.cpus}",
+            )
+
+
+def _prepare(world: World, plan: Plan, original: RunFolder) -> Prepared:
+    from toolkit.build.images import BuildOptions
+    from toolkit.launch.prepare import prepare
+    from toolkit.seal import manifest_digest, read_json
+
+    base = read_json(original.path / "setup.json").get("base_image")
+    options = BuildOptions(allow_relock=False, base_image=base)
+    chain = {"parent": manifest_digest(original)}
+    return prepare(world, plan, choices_of(plan, world.catalogue), options, chain)
+
+
+def _differences(original: RunFolder, prepared: Prepared) -> list[Difference]:
+    from toolkit import __version__
+    from toolkit.diff import setup_differences
+    from toolkit.launch.run import definition, image_documents
+    from toolkit.seal import read_json
+
+    before = read_json(original.path / "setup.json")
+    now = {
+        "definition": definition(prepared),
+        "images": image_documents(prepared),
+        "host": prepared.host,
+        "tool_version": __version__,
+    }
+    return setup_differences(before, now)
+
+
+def show_differences(differences: list[Difference], output: Output) -> None:
+    """Before any number: what is not the same, and what it means."""
+    if not differences:
+        output.data("set-up: no difference (image content, rendered bytes, commands, environment, host)")
+    for one in differences:
+        output.data(f"set-up {one.meaning}: {one.what}: was {one.original}, is {one.now}")
+
+
+def _refuse_blocking(differences: list[Difference]) -> None:
+    blocking = [one.what for one in differences if one.meaning == "blocking"]
+    if blocking:
+        raise InputMismatch(
+            "this would not be the same experiment",
+            f"{len(blocking)} blocking difference(s): {', '.join(blocking[:4])}",
+            "use the version of this tool and the catalogue that made the run, or launch it anew",
+        )
+
+
+def rerun_document(before: dict[str, Any], after: dict[str, Any], differences: list[Difference]) -> dict[str, Any]:
+    """``repro.rerun/1``: no verdict yet, both results side by side."""
+    cells = []
+    for old, new in zip(before["cells"], after["cells"], strict=True):
+        shared = [key for key in old["metrics"] if key in new["metrics"]]
+        rows = {key: {"original": old["metrics"][key], "rerun": new["metrics"][key]} for key in shared}
+        cells.append({"id": old["id"], "metrics": rows})
+    return {
+        "schema": "repro.rerun/1",
+        "original": before["run"],
+        "run": after["run"],
+        "path": after["path"],
+        "valid": after["valid"],
+        "grade": after["grade"],
+        "differences": [one.to_json() for one in differences],
+        "verdict": None,
+        "cells": cells,
+        "launch": after,
+    }
