@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,8 @@ class DockerEngine:
         self._api = _negotiate(version)
         self._client = _client(socket_path, self._api, CALL_SECONDS)
         self._bulk = _client(socket_path, self._api, BULK_SECONDS)
+        # Also when nobody calls close: an open connection is a warning, and warnings are errors in the tests.
+        self.close = weakref.finalize(self, _close, self._client, self._bulk)
         with _asking("describe itself"):
             info: Json = self._client.info()
         _require_local(info)
@@ -70,8 +73,11 @@ class DockerEngine:
 
     def start(self, container: str) -> None:
         """Start it; raises NamespaceGone when the container whose network it joins is not running."""
-        with _asking("start a container"):
-            self._client.start(container)
+        try:
+            with _asking("start a container"):
+                self._client.start(container)
+        except EngineRefused as problem:
+            raise faults.start_refused(problem, container) from problem
 
     def wait(self, container: str, timeout_seconds: float) -> int | None:
         """The exit code, or None when the time ran out."""
@@ -225,8 +231,16 @@ def _client(socket_path: str, api: str, seconds: int) -> Any:
 def _ask_version(socket_path: str) -> Json:
     with _asking("say its version"):
         client = _client(socket_path, ".".join(map(str, faults.MINIMUM_API)), CALL_SECONDS)
-        version: Json = client.version(api_version=False)
+        try:
+            version: Json = client.version(api_version=False)
+        finally:
+            client.close()
     return version
+
+
+def _close(*clients: Any) -> None:
+    for client in clients:
+        client.close()
 
 
 def _negotiate(version: Json) -> str:

@@ -126,7 +126,7 @@ class FakeEngine:
         kind, _, other = found.spec.network.partition(":")
         if kind == "container" and not (other in self.containers and self.containers[other].running):
             text = f"cannot join network of a non running container: {other}"
-            raise faults.refused("start a container", 409, text)
+            raise faults.start_refused(faults.refused("start a container", 409, text), container)
         found.status = "running"
         self.on_start(found)
 

@@ -8,11 +8,7 @@ from toolkit.errors import EngineError, EngineLost, EngineRefused, EngineTooOld
 
 MINIMUM_API = (1, 41)
 
-_NOT_JOINABLE = re.compile(
-    r"cannot join network of a non running container|joining network namespace|"
-    r"No such container: .*network",
-    re.IGNORECASE,
-)
+_NOT_JOINABLE = "cannot join network of a non running container"
 
 
 class NamespaceGone(EngineRefused):
@@ -41,13 +37,19 @@ def check_api_version(found: str) -> None:
 def refused(what: str, status: int, text: str) -> EngineRefused:
     """The engine's own words about a request it would not do."""
     words = " ".join(text.split()) or f"HTTP status {status}"
-    if _NOT_JOINABLE.search(words):
-        return NamespaceGone(
-            "The container cannot join the backend's network namespace",
-            words,
-            "The backend ended before the SDK container started: see its log and exit code",
-        )
     return EngineRefused(f"The engine refused to {what}", words, _remedy(words))
+
+
+def start_refused(problem: EngineRefused, container: str) -> EngineRefused:
+    """``problem``, or NamespaceGone where it is the other container's network that is missing."""
+    other_gone = "No such container" in problem.cause and container not in problem.cause
+    if _NOT_JOINABLE not in problem.cause and not other_gone:
+        return problem
+    return NamespaceGone(
+        "The container cannot join the backend's network namespace",
+        problem.cause,
+        "The backend ended before the SDK container started: see its log and exit code",
+    )
 
 
 def lost(what: str, problem: object) -> EngineLost:

@@ -1,4 +1,4 @@
-"""From a ``ContainerSpec`` to the body of ``POST /containers/create``: pure, so that it can be tested without an engine.
+"""From a ``ContainerSpec`` to the body of ``POST /containers/create``: pure, for tests without an engine.
 
 Everything is said explicitly, also where today's engine has the same default: a daemon may be configured otherwise
 (``--init``, ``--default-shm-size``, ``--log-driver``), and the read-back compares with what was asked.
@@ -94,10 +94,12 @@ def _security_options(spec: ContainerSpec) -> list[str]:
 
 def _mount(mount: Mount) -> Json:
     # "Mounts", not "Binds": the latter makes a missing source as an empty folder owned by root on the host.
-    return {
+    asked: Json = {
         "Type": "bind",
         "Source": mount.source,
         "Target": mount.target,
-        "ReadOnly": not mount.writable,
         "BindOptions": {"Propagation": "rprivate"},
     }
+    if not mount.writable:  # the engine's view leaves out what is false
+        asked["ReadOnly"] = True
+    return asked
