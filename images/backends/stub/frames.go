@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+const (
+	stampDigits = 18
+	stampPieces = 4
+	pieceScale  = 65536
+
+	maxDimensions = 65536
+	// A fixed "created": the stub's bytes depend on its settings and its clock of write times, on nothing else.
+	created = "1700000000"
+	answer  = `"id":"chatcmpl-stub","created":` + created + `,"model":"stub",`
+)
+
+// appendStamp appends one token of exactly 20 characters: "w", the write time in 18 digits, a blank.
+func appendStamp(to []byte, ns int64) []byte {
+	to = append(to, 'w')
+	from := len(to)
+	to = append(to, "000000000000000000"...)
+	for i := from + stampDigits - 1; ns > 0 && i >= from; i-- {
+		to[i] = byte('0' + ns%10)
+		ns /= 10
+	}
+	return append(to, ' ')
+}
+
+// appendFrame appends the server-sent event of one token. The first one also carries the role, as OpenAI's does.
+func appendFrame(to []byte, first bool, ns int64) []byte {
+	to = append(to, `data: {`+answer+`"object":"chat.completion.chunk","choices":[{"index":0,"delta":{`...)
+	if first {
+		to = append(to, `"role":"assistant",`...)
+	}
+	to = append(to, `"content":"`...)
+	to = appendStamp(to, ns)
+	return append(to, `"},"finish_reason":null}]}`+"\n\n"...)
+}
+
+// appendEnd appends what follows the last token: the finish reason, the usage if it was asked for, and [DONE].
+func appendEnd(to []byte, usage bool, prompt, tokens int) []byte {
+	to = append(to, `data: {`+answer+`"object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`+"\n\n"...)
+	if usage {
+		to = append(to, `data: {`+answer+`"object":"chat.completion.chunk","choices":[],`...)
+		to = append(appendUsage(to, prompt, tokens), "}\n\n"...)
+	}
+	return append(to, "data: [DONE]\n\n"...)
+}
+
+// appendCompletion appends a whole answer that was not asked for as a stream.
+func appendCompletion(to []byte, prompt, tokens int, ns int64) []byte {
+	to = append(to, `{`+answer+`"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"`...)
+	for range tokens {
+		to = appendStamp(to, ns)
+	}
+	to = append(to, `"},"finish_reason":"length"}],`...)
+	return append(appendUsage(to, prompt, tokens), '}')
+}
+
+func appendUsage(to []byte, prompt, tokens int) []byte {
+	to = append(to, `"usage":{"prompt_tokens":`...)
+	to = strconv.AppendInt(to, int64(prompt), 10)
+	to = append(to, `,"completion_tokens":`...)
+	to = strconv.AppendInt(to, int64(tokens), 10)
+	to = append(to, `,"total_tokens":`...)
+	to = strconv.AppendInt(to, int64(prompt+tokens), 10)
+	return append(to, '}')
+}
+
+// vectors holds the part of an embedding that does not change, as text, so that an answer costs little to write.
+type vectors struct {
+	values []float32
+	text   []byte // ",v4,v5,..."
+}
+
+func newVectors(seed uint64, dimensions int) *vectors {
+	v := &vectors{values: make([]float32, dimensions)}
+	state := splitmix(seed)
+	for i := stampPieces; i < dimensions; i++ {
+		v.values[i] = float32(2*state.unit() - 1)
+		v.text = append(v.text, ',')
+		v.text = strconv.AppendFloat(v.text, float64(v.values[i]), 'g', -1, 32)
+	}
+	return v
+}
+
+// appendFloats appends the embedding as a JSON array.
+func (v *vectors) appendFloats(to []byte, ns int64) []byte {
+	to = append(to, '[')
+	for i, piece := range stampVector(ns) {
+		if i > 0 {
+			to = append(to, ',')
+		}
+		to = strconv.AppendFloat(to, float64(piece), 'g', -1, 32)
+	}
+	return append(append(to, v.text...), ']')
+}
+
+// appendBase64 appends it as a JSON string of base64 over little-endian float32.
+func (v *vectors) appendBase64(to []byte, ns int64) []byte {
+	raw := make([]byte, 4*len(v.values))
+	for i, value := range v.values {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(value))
+	}
+	for i, piece := range stampVector(ns) {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(piece))
+	}
+	to = append(to, '"')
+	to = base64.StdEncoding.AppendEncode(to, raw)
+	return append(to, '"')
+}
+
+// stampVector is the write time in 16-bit pieces, most significant first, each divided by 65536: a float32 holds such
+// a number exactly, in decimal too.
+func stampVector(ns int64) [stampPieces]float32 {
+	var pieces [stampPieces]float32
+	for i := range pieces {
+		pieces[i] = float32(uint16(ns>>(16*(stampPieces-1-i)))) / pieceScale
+	}
+	return pieces
+}
+
+// splitmix is SplitMix64, as in the harness.
+type splitmix uint64
+
+func (s *splitmix) next() uint64 {
+	*s += 0x9e3779b97f4a7c15
+	z := uint64(*s)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// unit is in the open interval (0, 1).
+func (s *splitmix) unit() float64 {
+	return (float64(s.next()>>11) + 0.5) / (1 << 53)
+}

@@ -1,0 +1,3 @@
+module sealbench.org/stub
+
+go 1.26.6

@@ -1,0 +1,3 @@
+module sealbench.org/harness
+
+go 1.26.6

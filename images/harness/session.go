@@ -1,0 +1,138 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+
+	"sealbench.org/harness/internal/mono"
+)
+
+const harnessVersion = "1"
+
+// session is one launch inside the container.
+type session struct {
+	work   *Workload
+	client Client
+	target func(context.Context, *Answer) error
+	sink   *sink
+	rec    *recorder
+	lines  *writer
+
+	benchmarks int
+}
+
+// newSession opens the SDK and the record descriptor.
+func newSession(w *Workload, adapter Adapter, id Identity, fd string) (*session, error) {
+	base := mono.Now()
+	out, err := openSink(fd, base)
+	if err != nil {
+		return nil, err
+	}
+	client, err := adapter.Open(w.settings())
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", id.SDK, err)
+	}
+	s := &session{work: w, client: client, sink: out}
+	if s.target, err = w.target(client); err != nil {
+		return nil, fmt.Errorf("%s: %w", id.SDK, err)
+	}
+	// Two seconds of requests between two swaps, which come each second.
+	rows := int(w.RateHz*2) + 64
+	s.rec = newRecorder(rows, w.frames())
+	s.lines = newWriter(out, s.rec)
+	s.hello(id, adapter.Describe())
+	out.object(struct {
+		Kind string `json:"k"`
+		NS   int64  `json:"ns"`
+	}{"base", base})
+	return s, nil
+}
+
+// target binds the workload to the client's capability.
+func (w *Workload) target(client Client) (func(context.Context, *Answer) error, error) {
+	input, tokens := w.input(), w.Tokens
+	if w.kind() == kindEmbed {
+		embedder, ok := client.(Embedder)
+		if !ok {
+			return nil, fmt.Errorf("no embeddings, which workload %s needs", w.Name)
+		}
+		return func(ctx context.Context, a *Answer) error { return embedder.Embed(ctx, input, a) }, nil
+	}
+	streamer, ok := client.(ChatStreamer)
+	if !ok {
+		return nil, fmt.Errorf("no streamed chat, which workload %s needs", w.Name)
+	}
+	return func(ctx context.Context, a *Answer) error { return streamer.Stream(ctx, input, tokens, a) }, nil
+}
+
+// request runs one request, judges it and records it.
+func (s *session) request(c *call, t ticket) {
+	outcome, kept := s.once(c, t)
+	if kept {
+		s.rec.add(c, outcome)
+	}
+}
+
+// once runs and judges one request; kept is false if the request had been written off before it ended.
+func (s *session) once(c *call, t ticket) (outcome Outcome, kept bool) {
+	c.begin(t, s.work.timeout())
+	err := s.target(c.ctx, &c.answer)
+	expired, left := c.close()
+	if left {
+		return Timeout, false
+	}
+	switch {
+	case expired:
+		s.rec.fail(t.seq, Timeout, 0, errTimeout.Error())
+		return Timeout, true
+	case err != nil:
+		outcome, status := classify(err)
+		s.rec.fail(t.seq, outcome, status, err.Error())
+		return outcome, true
+	}
+	outcome, text := s.work.fault(&c.answer)
+	if outcome != OK {
+		a := &c.answer
+		s.rec.fail(t.seq, outcome, 0, fmt.Sprintf("%s (%d tokens, %d components)", text, a.tokens(), a.vector))
+	}
+	return outcome, true
+}
+
+func (s *session) hello(id Identity, d Description) {
+	moved := d.Moved
+	if moved == nil {
+		moved = map[string]string{}
+	}
+	gogc := os.Getenv("GOGC")
+	if gogc == "" {
+		gogc = "100"
+	}
+	s.sink.object(struct {
+		Kind       string            `json:"k"`
+		Harness    string            `json:"harness"`
+		SDK        string            `json:"sdk"`
+		Module     string            `json:"module"`
+		Version    string            `json:"version"`
+		Go         string            `json:"go"`
+		GOOS       string            `json:"goos"`
+		GOARCH     string            `json:"goarch"`
+		GOMAXPROCS int               `json:"gomaxprocs"`
+		GOGC       string            `json:"gogc"`
+		GOMEMLIMIT int64             `json:"gomemlimit"`
+		GODEBUG    string            `json:"godebug"`
+		Workload   string            `json:"workload"`
+		Drive      string            `json:"drive"`
+		Settings   map[string]string `json:"settings"`
+	}{
+		"hello", harnessVersion, id.SDK, id.Module, id.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.GOMAXPROCS(0), gogc, debug.SetMemoryLimit(-1), os.Getenv("GODEBUG"), s.work.Name, s.work.Drive, moved,
+	})
+	warmMetrics()
+}
+
+// warmMetrics makes the first read, which builds tables, before anything is measured.
+func warmMetrics() { metrics.Read([]metrics.Sample{{Name: goMetrics[0].name}}) }
