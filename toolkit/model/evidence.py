@@ -281,3 +281,20 @@ class Evidence:
             if one.name == name:
                 return one.program_ns
         return None
+
+
+@dataclass(frozen=True)
+class LaunchFacts:
+    """What only the launch itself knows. ``stopped`` is set when something outside the containers ended it.
+
+    ``stop_after_seconds`` is the agent's hard planned end (0: none). ``sdk_oom`` and ``backend_oom`` are the engine's
+    word. ``findings`` are those of other judges: broken rows of the read-back, the second witness.
+    """
+
+    launch: int = 1
+    attempt: int = 1
+    stopped: Termination | None = None
+    stop_after_seconds: float = 0
+    sdk_oom: bool = False
+    backend_oom: bool = False
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,227 @@
+"""Metrics of an interval of one launch: histograms of requests, differences of cumulative counters, extremes of gauges.
+
+Every value comes with its n, or is None with the reason (definitions: ``toolkit.model.metrics``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.analyse.histogram import Histogram
+from toolkit.analyse.windows import Interval, nanoseconds
+from toolkit.model.evidence import NANOSECONDS, OUTCOMES, Evidence, GoSnapshot, Request, Sample
+from toolkit.model.metrics import HISTOGRAMS, METRICS, QUANTILES, SAMPLES_NEEDED
+
+SNAPSHOT_TOLERANCE_SECONDS = 0.75
+"""The harness takes a runtime snapshot each second, aligned to t0: one is due at each boundary, but for its timer."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's value in its unit, or None and why."""
+
+    value: float | None
+    n: int = 0
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Without ``compared``, which depends on more than the value."""
+        return {"value": self.value, "n": self.n, "reason": self.reason}
+
+
+class Timeline:
+    """One launch's evidence, indexed by time. Made once, asked for each interval."""
+
+    def __init__(self, sdk: Evidence, backend: Evidence | None) -> None:
+        self._requests = sdk.requests
+        self._scheduled = [request.scheduled_ns for request in sdk.requests]
+        self._ok_ends = sorted(request.end_ns for request in sdk.requests if request.outcome == 0)
+        self._samples = sdk.samples
+        self._go = sdk.go
+        series = backend.series if backend else ()
+        self._delays = [one for one in series if one.name == "backend.delay_seconds"]
+
+    def requests(self, interval: Interval) -> Sequence[Request]:
+        """Requests scheduled in it."""
+        return self._requests[self._index(interval.start_ns) : self._index(interval.end_ns)]
+
+    def scheduled_between(self, start_ns: int, end_ns: int) -> int:
+        """How many requests were scheduled in [start, end)."""
+        return self._index(end_ns) - self._index(start_ns)
+
+    def completed(self, interval: Interval) -> int:
+        """How many successful requests ended in it, whenever they began."""
+        return bisect_left(self._ok_ends, interval.end_ns) - bisect_left(self._ok_ends, interval.start_ns)
+
+    def samples(self, interval: Interval) -> list[Sample]:
+        """Samples taken in it, its end included."""
+        return [sample for sample in self._samples if interval.start_ns <= sample.monotonic_ns <= interval.end_ns]
+
+    def snapshots(self, interval: Interval) -> tuple[GoSnapshot, GoSnapshot] | None:
+        """The runtime snapshots nearest to its two ends, None when either is missing."""
+        first, last = self._snapshot(interval.start_ns), self._snapshot(interval.end_ns)
+        return (first, last) if first and last and first.monotonic_ns < last.monotonic_ns else None
+
+    def goroutines(self, interval: Interval) -> list[int]:
+        """Numbers of goroutines seen in it."""
+        boundary = self._snapshot(interval.end_ns)
+        last_ns = boundary.monotonic_ns if boundary else interval.end_ns
+        return [one.goroutines for one in self._go if interval.start_ns <= one.monotonic_ns <= last_ns]
+
+    def delays(self, interval: Interval) -> list[int]:
+        """The backend's write delays of batches that were closed in it."""
+        return [value for one in self._delays if interval.holds(one.monotonic_ns) for value in one.values_ns]
+
+    def _snapshot(self, moment_ns: int) -> GoSnapshot | None:
+        nearest = min(self._go, key=lambda one: abs(one.monotonic_ns - moment_ns), default=None)
+        if nearest is None or abs(nearest.monotonic_ns - moment_ns) > nanoseconds(SNAPSHOT_TOLERANCE_SECONDS):
+            return None
+        return nearest
+
+    def _index(self, moment_ns: int) -> int:
+        return bisect_left(self._scheduled, moment_ns)
+
+
+def histograms(timeline: Timeline, interval: Interval) -> dict[str, Histogram]:
+    """All histograms of an interval, empty ones included."""
+    sent = timeline.requests(interval)
+    ok = [request for request in sent if request.outcome == 0]
+    streamed = [(request, request.first_ns) for request in ok if request.first_ns is not None]
+    found = {
+        "lat.sched": Histogram.of(request.end_ns - request.scheduled_ns for request in ok),
+        "lat.send": Histogram.of(request.end_ns - request.sent_ns for request in ok),
+        "dispatch.delay": Histogram.of(request.sent_ns - request.scheduled_ns for request in sent),
+        "ttft": Histogram.of(first - request.scheduled_ns for request, first in streamed),
+        "ttft.send": Histogram.of(first - request.sent_ns for request, first in streamed),
+        "tpot": Histogram.of(
+            (request.end_ns - first) // (request.tokens - 1) for request, first in streamed if request.tokens >= 2
+        ),
+        "sdk.overhead": Histogram.of(value for request in ok for value in request.overhead_ns),
+        "backend.delay": Histogram.of(timeline.delays(interval)),
+        "gc.pause": _pauses(timeline.snapshots(interval)),
+    }
+    assert set(found) == set(HISTOGRAMS)  # noqa: S101 - two tables that must agree, whatever the input
+    return found
+
+
+def interval_metrics(timeline: Timeline, interval: Interval, found: Mapping[str, Histogram]) -> dict[str, Value]:
+    """All windowed metrics of an interval, from its histograms and counters."""
+    values = {one.id: quantile_value(found[one.histogram], one.quantile) for one in METRICS.values() if one.histogram}
+    for name in ("lat.sched", "lat.send", "gc.pause"):
+        values[f"{name}.max_seconds"] = max_value(found[name])
+    values.update(_request_metrics(timeline, interval))
+    values.update(_sample_metrics(timeline, interval))
+    values.update(_go_metrics(timeline, interval))
+    return values
+
+
+def quantile_value(histogram: Histogram, quantile: str) -> Value:
+    """A quantile in seconds, or None when the histogram holds too few values for it."""
+    needed = SAMPLES_NEEDED[quantile]
+    if histogram.n == 0:
+        return Value(None, 0, "no samples")
+    if histogram.n < needed:
+        return Value(None, histogram.n, f"{quantile.upper()} needs at least {needed} samples, there are {histogram.n}")
+    return Value(histogram.quantile(QUANTILES[quantile]) / NANOSECONDS, histogram.n)
+
+
+def max_value(histogram: Histogram) -> Value:
+    """The exact maximum in seconds."""
+    return Value(histogram.maximum / NANOSECONDS, histogram.n) if histogram.n else Value(None, 0, "no samples")
+
+
+def error_counts(requests: Sequence[Request]) -> dict[str, int]:
+    """Failed requests by class, all classes named."""
+    counts = dict.fromkeys(OUTCOMES[1:], 0)
+    for request in requests:
+        if request.outcome:
+            counts[OUTCOMES[request.outcome]] += 1
+    return counts
+
+
+def _request_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
+    requests = timeline.requests(interval)
+    sent = len(requests)
+    completed = timeline.completed(interval)
+    failed = error_counts(requests)
+    values = {
+        "qps.ok_hz": Value(completed / interval.seconds, completed),
+        "qps.offered_hz": Value(sent / interval.seconds, sent),
+    }
+    for name, count in {
+        "error.rate": sum(failed.values()),
+        **{f"error.{k}.rate": v for k, v in failed.items()},
+    }.items():
+        values[name] = Value(count / sent, sent) if sent else Value(None, 0, "no requests were sent")
+    return values
+
+
+def _sample_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
+    samples = timeline.samples(interval)
+    values = {"cpu.per_request_seconds": _cpu_per_request(timeline, samples)}
+    n = len(samples)
+    gauges = {
+        "rss.process.last_bytes": [sample.rss_bytes for sample in samples][-1:],
+        "rss.process.max_bytes": [sample.rss_bytes for sample in samples],
+        "rss.anon.max_bytes": [sample.rss_anon_bytes for sample in samples],
+        "rss.cgroup.max_bytes": [sample.cgroup_memory_bytes for sample in samples],
+    }
+    for name, seen in gauges.items():
+        values[name] = Value(float(max(seen)), n) if seen else Value(None, 0, "no samples")
+    return values
+
+
+def _cpu_per_request(timeline: Timeline, samples: Sequence[Sample]) -> Value:
+    if len(samples) < 2:
+        return Value(None, 0, f"fewer than 2 samples in the interval ({len(samples)})")
+    first, last = samples[0], samples[-1]
+    requests = timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns)
+    spent = last.cpu_ns - first.cpu_ns
+    if spent < 0:
+        return Value(None, requests, "a process of the tree ended: its CPU time is gone from the sum")
+    return _per_request(spent / NANOSECONDS, requests)
+
+
+def _go_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
+    goroutines = timeline.goroutines(interval)
+    values = {
+        "goroutines.max": Value(float(max(goroutines)), len(goroutines))
+        if goroutines
+        else Value(None, 0, "no snapshots")
+    }
+    ends = timeline.snapshots(interval)
+    names = ("allocs.per_request", "alloc_bytes.per_request_bytes", "gc.pause.total_seconds", "gc.cycles")
+    if ends is None:
+        missing = Value(None, 0, "no runtime snapshot at both ends of the interval")
+        # The pauses' quantiles cannot tell "no pause" from "nobody looked" by their empty histogram.
+        return values | dict.fromkeys((*names, "gc.pause.p99_seconds", "gc.pause.max_seconds"), missing)
+    first, last = ends
+    requests = timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns)
+    pauses = _pause_counts(first, last)
+    number = sum(count for _, count in pauses)
+    values["allocs.per_request"] = _per_request(last.alloc_objects - first.alloc_objects, requests)
+    values["alloc_bytes.per_request_bytes"] = _per_request(last.alloc_bytes - first.alloc_bytes, requests)
+    values["gc.pause.total_seconds"] = Value(float(sum(edge * count for edge, count in pauses)), number)
+    values["gc.cycles"] = Value(float(last.gc_cycles - first.gc_cycles), last.gc_cycles - first.gc_cycles)
+    if not number:
+        values["gc.pause.max_seconds"] = Value(None, 0, "no pause in the interval")
+        values["gc.pause.p99_seconds"] = Value(None, 0, "no pause in the interval")
+    return values
+
+
+def _per_request(amount: float, requests: int) -> Value:
+    return Value(amount / requests, requests) if requests else Value(None, 0, "no requests in the interval")
+
+
+def _pause_counts(first: GoSnapshot, last: GoSnapshot) -> list[tuple[float, int]]:
+    """Pauses between two snapshots: (upper edge in seconds, how many). Counters were checked to run forward."""
+    before = dict(first.pause)
+    return [(edge, count - before.get(edge, 0)) for edge, count in last.pause if count > before.get(edge, 0)]
+
+
+def _pauses(ends: tuple[GoSnapshot, GoSnapshot] | None) -> Histogram:
+    pairs = _pause_counts(*ends) if ends else []
+    return Histogram.of_weighted((nanoseconds(edge), count) for edge, count in pairs)

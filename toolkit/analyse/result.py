@@ -1,0 +1,204 @@
+"""``result.json``: everything that one launch measured, and whether it may be believed.
+
+``build_result`` is pure; the values of an invalid launch are kept as evidence, and no headline is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from toolkit.analyse.bench_text import bench_metrics, parse_bench
+from toolkit.analyse.gates import gates, is_paced
+from toolkit.analyse.histogram import Histogram
+from toolkit.analyse.metrics import Timeline, Value, error_counts, histograms, interval_metrics
+from toolkit.analyse.termination import termination
+from toolkit.analyse.windows import Interval, measured_interval, windows
+from toolkit.model.evidence import OUTCOMES, Evidence, Finding, GoSnapshot, LaunchFacts, Sample
+from toolkit.model.metrics import HISTOGRAMS, METRICS, is_compared
+from toolkit.model.plan import CellPlan
+
+RESULT_SCHEMA = "repro.result/1"
+NO_BASELINE = "no baseline"
+_EMPTY = Histogram({}, 0, 0)
+_GO_COLUMNS = (
+    "monotonic_ns",
+    "goroutines",
+    "gomaxprocs",
+    "heap_live_bytes",
+    "heap_goal_bytes",
+    "alloc_bytes",
+    "alloc_objects",
+    "gc_cycles",
+    "gc_cpu_seconds",
+    "total_bytes",
+)
+
+
+def build_result(
+    plan: CellPlan,
+    sdk: Evidence,
+    backend: Evidence | None,
+    facts: LaunchFacts | None = None,
+    ledger: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The result of one launch, in the shape of ``schemas/result.schema.json``.
+
+    ``ledger`` is ``ledger.json``; its windows' taint marks are copied where it has any.
+    """
+    facts = facts or LaunchFacts()
+    interval = measured_interval(plan, sdk)
+    timeline = Timeline(sdk, backend)
+    found = histograms(timeline, interval) if interval else dict.fromkeys(HISTOGRAMS, _EMPTY)
+    word, ending = termination(sdk, backend, facts)
+    invalid, recorded = gates(plan, sdk, backend, interval, found)
+    invalid = [*([ending] if ending else []), *facts.findings, *invalid]
+    bench, unread = parse_bench(sdk.bench_lines)
+    invalid += _bench_findings(plan, len(bench), unread)
+    values = _whole(plan, sdk, timeline, interval, found) | bench_metrics(bench, drive=plan.drive)
+    return {
+        "schema": RESULT_SCHEMA,
+        "cell": plan.cell,
+        "launch": facts.launch,
+        "attempt": facts.attempt,
+        "valid": not invalid,
+        "invalid": [one.to_json() for one in invalid],
+        "recorded": [one.to_json() for one in recorded],
+        "termination": word,
+        "clock": _clock(sdk, interval),
+        "interval": {"start_ns": interval.start_ns, "end_ns": interval.end_ns} if interval else None,
+        "windows": _windows(plan, timeline, interval, ledger),
+        "metrics": _metrics(plan, values),
+        "histograms": {name: one.encode() for name, one in found.items() if one.n},
+        "counts": _counts(sdk, timeline, interval),
+        "errors": _errors(sdk),
+        "samples": {"columns": list(Sample._fields), "rows": [list(sample) for sample in sdk.samples]},
+        "go": _go(sdk.go),
+        "language": _language(sdk),
+        "agent": _agent(timeline, interval),
+        "bench": [asdict(line) for line in bench] if plan.drive == "bench" else None,
+    }
+
+
+def _whole(
+    plan: CellPlan, sdk: Evidence, timeline: Timeline, interval: Interval | None, found: Mapping[str, Histogram]
+) -> dict[str, Value]:
+    """The metrics of the whole measured interval, the bench ones excepted."""
+    if interval is None:
+        reason = "nothing was measured: " + ("no t0" if sdk.mark("measure") is None else "no end of the measurement")
+        values = dict.fromkeys(METRICS, Value(None, 0, reason))
+    else:
+        values = interval_metrics(timeline, interval, found)
+        peaks = [sample.rss_peak_bytes for sample in timeline.samples(interval)]
+        values["rss.peak_bytes"] = Value(float(max(peaks)), len(peaks)) if peaks else Value(None, 0, "no samples")
+    if not is_paced(plan):
+        for name in ("backend.delay.p50_seconds", "backend.delay.p99_seconds"):
+            if values[name].value is None:
+                values[name] = Value(None, 0, "the backend does not pace its answers")
+    totals, rate = sdk.open_totals, sdk.selftest_rate_hz
+    off = Value(None, 0, f"drive {plan.drive}" if plan.drive == "bench" else "no record of it")
+    values["drop.rate"] = (
+        Value(totals.dropped / totals.scheduled, totals.scheduled) if totals and totals.scheduled else off
+    )
+    values["generator.headroom"] = Value(rate / plan.rate_hz, 1) if rate is not None and plan.rate_hz else off
+    values["rss.over_null_bytes"] = values["cpu.over_null_seconds"] = Value(None, 0, NO_BASELINE)
+    return values
+
+
+def _metrics(plan: CellPlan, values: Mapping[str, Value]) -> dict[str, Any]:
+    paced = is_paced(plan)
+    median = values["lat.sched.p50_seconds"].value
+    return {
+        name: values[name].to_json() | {"compared": is_compared(metric, paced=paced, lat_sched_p50_seconds=median)}
+        for name, metric in METRICS.items()
+    }
+
+
+def _windows(
+    plan: CellPlan, timeline: Timeline, interval: Interval | None, ledger: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    if interval is None:
+        return []
+    tainted = {one["index"] for one in (ledger or {}).get("windows", ()) if one.get("tainted")}
+    rows = []
+    for index, window in enumerate(windows(plan, interval)):
+        values = interval_metrics(timeline, window, histograms(timeline, window))
+        rows.append(
+            {
+                "index": index,
+                "start_ns": window.start_ns,
+                "end_ns": window.end_ns,
+                "tainted": index in tainted,
+                "metrics": {name: values[name].to_json() for name, metric in METRICS.items() if metric.windowed},
+            }
+        )
+    return rows
+
+
+def _clock(sdk: Evidence, interval: Interval | None) -> dict[str, Any]:
+    t0 = interval.start_ns if interval else sdk.mark("measure")
+    agent = sdk.agent
+    wall = agent.wall_unix_ns + t0 - agent.monotonic_ns if agent and t0 is not None else None
+    return {"t0_monotonic_ns": t0, "wall_unix_ns": wall}
+
+
+def _counts(sdk: Evidence, timeline: Timeline, interval: Interval | None) -> dict[str, Any]:
+    """Of the measured interval; ``drive`` holds the load generator's own totals with warm-up and drain."""
+    requests = timeline.requests(interval) if interval else ()
+    failed = error_counts(requests)
+    totals = sdk.open_totals
+    dropped = totals.dropped if totals else 0
+    return {
+        "scheduled": len(requests) + dropped,
+        "sent": len(requests),
+        "dropped": dropped,
+        "ok": len(requests) - sum(failed.values()),
+        "failed": sum(failed.values()),
+        **failed,
+        "drive": asdict(totals) if totals else None,
+    }
+
+
+def _errors(sdk: Evidence) -> list[dict[str, Any]]:
+    return [
+        {"sequence": one.sequence, "outcome": OUTCOMES[one.outcome], "status": one.status, "text": one.text}
+        for one in sdk.errors
+    ]
+
+
+def _go(snapshots: Sequence[GoSnapshot]) -> dict[str, Any]:
+    """Snapshots as a table; the pauses of the last one, cumulative since the program's start."""
+    last = snapshots[-1] if snapshots else None
+    return {
+        "columns": list(_GO_COLUMNS),
+        "rows": [[getattr(one, name) for name in _GO_COLUMNS] for one in snapshots],
+        "pause": [list(pair) for pair in last.pause] if last else [],
+        "stop_other": [list(pair) for pair in last.stop_other] if last else [],
+    }
+
+
+def _language(sdk: Evidence) -> dict[str, Any] | None:
+    if sdk.program is None:
+        return None
+    return asdict(sdk.program) | {"settings": dict(sdk.program.settings)}
+
+
+def _agent(timeline: Timeline, interval: Interval | None) -> dict[str, Any]:
+    """What measuring cost: CPU as a share of one core over the measured interval, and the largest resident memory."""
+    samples = timeline.samples(interval) if interval else []
+    if len(samples) < 2:
+        return {"cpu_share": None, "rss_bytes": max((one.agent_rss_bytes for one in samples), default=None)}
+    first, last = samples[0], samples[-1]
+    elapsed = last.monotonic_ns - first.monotonic_ns
+    share = (last.agent_cpu_ns - first.agent_cpu_ns) / elapsed if elapsed else None
+    return {"cpu_share": share, "rss_bytes": max(one.agent_rss_bytes for one in samples)}
+
+
+def _bench_findings(plan: CellPlan, results: int, unread: Sequence[str]) -> list[Finding]:
+    if plan.drive != "bench":
+        return []
+    findings = [Finding("bench", f"a benchmark line cannot be read: {line[:80]!r}") for line in unread[:3]]
+    if results != plan.bench_count:
+        findings.append(Finding("bench", "not every repetition left a result", results, plan.bench_count))
+    return findings
