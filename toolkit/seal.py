@@ -13,11 +13,12 @@ from typing import Any
 
 from toolkit import __version__
 from toolkit.analyse.result import build_result
-from toolkit.canonical import canonical_bytes, digest, sha256_file, write_atomic
-from toolkit.collect.journal import read_journal
+from toolkit.canonical import digest, sha256_file, write_atomic
+from toolkit.collect.evidence import read_evidence
 from toolkit.errors import ArchiveInvalid
 from toolkit.grade import GradeEvidence, grade
 from toolkit.launch.folder import MANIFEST, AttemptFolder, RunFolder, lost, read_owner, remove_owner, run_folders
+from toolkit.model.evidence import LaunchFacts
 from toolkit.model.names import on_disk
 from toolkit.model.plan import Plan, plan_from_json
 from toolkit.owner import provably_dead
@@ -66,17 +67,9 @@ def complete_attempts(folder: RunFolder, plan: Plan) -> None:
             if (files.path / "result.json").exists():
                 continue
             files.close()
-            result = build_result(
-                cell,
-                launch,
-                attempt,
-                read_journal(files.sdk_journal),
-                read_journal(files.backend_journal),
-                {},
-                {},
-                termination="host-lost",
-                findings=[],
-            )
+            facts = LaunchFacts(launch=launch, attempt=attempt, stopped="host-lost")
+            told = read_evidence(files.sdk_journal), read_evidence(files.backend_journal)
+            result = build_result(cell, *told, facts)
             files.write("result.json", result)
 
 
@@ -248,5 +241,3 @@ def manifest_digest(folder: RunFolder) -> str:
     """The sha256 of a sealed run's manifest, what a chain names."""
     return "sha256:" + sha256_file(folder.path / MANIFEST)
 
-
-__all__ = ["canonical_bytes", "recover_runs", "seal"]

@@ -60,9 +60,9 @@ def command(*, json_mode: bool = False, quiet: bool = False, verbose: bool = Fal
         output.error(error)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as stop:
-        error = Interrupted("interrupted", "stopped at once", "'repro clean' seals what was measured")
-        output.error(error)
-        raise typer.Exit(error.exit_code) from stop
+        stopped = Interrupted("interrupted", "stopped at once", "'repro clean' seals what was measured")
+        output.error(stopped)
+        raise typer.Exit(stopped.exit_code) from stop
     except BrokenPipeError:
         # Whoever read our output has gone: nothing to say, and nobody to say it to.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - kept open until the process ends

@@ -52,7 +52,7 @@ def launch_cells(request: Request, options: LaunchOptions, folders: Folders, out
         from toolkit.launch.prepare import prepare
 
         build = BuildOptions(no_cache=options.no_cache, base_image=options.base)
-        prepared = prepare(world, plan, choices, build, {"parent": None})
+        prepared = prepare(world, plan, choices, build)
         report = run_prepared(prepared, world, interrupts, options.wait_seconds, output)
         report_run(report, prepared.plan, output)
 
@@ -69,14 +69,14 @@ def show_plan(plan: Plan, output: Output) -> None:
 def world_of(folders: Folders, catalogue: Any, topology: Any, output: Output) -> Iterator[tuple[World, Interrupts]]:
     """Engine, store and interrupts, after cleaning up behind commands that were killed."""
     from toolkit.engine.docker import connect
-    from toolkit.fetch.store import open_store
+    from toolkit.fetch.store import Store
     from toolkit.launch.folder import check_writable
     from toolkit.launch.interrupts import Interrupts
     from toolkit.launch.prepare import World, recover
 
     check_writable(folders.runs)
     engine = connect()
-    world = World(engine, open_store(folders.store), catalogue, topology, folders.runs, output.talk)
+    world = World(engine, Store.open(folders.store), catalogue, topology, folders.runs, output.talk)
     with Interrupts().installed() as interrupts:
         recover(world)
         yield world, interrupts

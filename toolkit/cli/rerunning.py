@@ -80,10 +80,10 @@ def _prepare(world: World, plan: Plan, original: RunFolder) -> Prepared:
     from toolkit.launch.prepare import prepare
     from toolkit.seal import manifest_digest, read_json
 
-    base = read_json(original.path / "setup.json").get("base_image")
-    options = BuildOptions(allow_relock=False, base_image=base)
+    locks = read_json(original.path / "lock.json")["cells"]
     chain = {"parent": manifest_digest(original)}
-    return prepare(world, plan, choices_of(plan, world.catalogue), options, chain)
+    choices = choices_of(plan, world.catalogue)
+    return prepare(world, plan, choices, BuildOptions(allow_relock=False), chain=chain, locks=locks)
 
 
 def _differences(original: RunFolder, prepared: Prepared) -> list[Difference]:

@@ -105,7 +105,7 @@ class AttemptRunner:
             return found
 
     def _wiring(self, collector: Collector) -> tuple[Wiring, Wiring]:
-        socket = str(collector.socket_folder)
+        socket = str(collector.folder)
         return (
             Wiring(str(self._folder.sdk_journal.resolve()), socket, self._inputs.resolver),
             Wiring(str(self._folder.backend_journal.resolve()), socket, self._inputs.resolver),
@@ -166,8 +166,7 @@ class AttemptRunner:
                 self._record(found, collector, *body)
             elif name == "exit":
                 role, _code = body
-                if role == "backend":
-                    found.evidence.backend_ended_first = True
+                found.evidence.backend.ended_first = role == "backend"
                 return
             elif name == "interrupt":
                 found.evidence.interrupted = True
@@ -204,9 +203,6 @@ class AttemptRunner:
         elif kind == "refused":
             ending.refused = record.refused.reason
         elif kind == "child_exit":
-            ending.child_exit = record.child_exit.exit_code
-            ending.child_signal = record.child_exit.signal
-            ending.oom_kills = record.child_exit.oom_kills
             collector.release(role)
         elif kind == "phase" and role == "sdk":
             self._phase(found, record.phase.name, record.phase.program_monotonic_ns)

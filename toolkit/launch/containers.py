@@ -160,13 +160,13 @@ def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring, 
         "ready": cell.ready if role == "backend" else "",
         "ready_timeout_seconds": _READY_SECONDS,
         "release_timeout_seconds": _RELEASE_SECONDS,
-        "stop_after_seconds": _stop_after(cell, role),
+        "stop_after_seconds": stop_after_seconds(cell, role),
         "expect": expect,
     }
     return replace(spec, environment={**spec.environment, "REPRO_AGENT": _json(settings)})
 
 
-def _stop_after(cell: CellPlan, role: str) -> float:
+def stop_after_seconds(cell: CellPlan, role: str) -> float:
     """The planned end with some grace; the backend outlives the SDK, so that a late SDK is the SDK's fault."""
     sdk = cell.planned_seconds + _GRACE_SECONDS
     return sdk if role == "sdk" else sdk + _READY_SECONDS + _GRACE_SECONDS

@@ -5,20 +5,19 @@ The journals are the truth: everything an agent said is read from them, not from
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from toolkit.analyse.result import build_result
-from toolkit.collect.journal import Journal, read_journal
+from toolkit.collect.evidence import read_evidence
 from toolkit.errors import ReproError
-from toolkit.host.witness import compare_witness
 from toolkit.launch.attempt import AttemptEvidence
+from toolkit.launch.containers import stop_after_seconds
 from toolkit.launch.folder import AttemptFolder
-from toolkit.launch.terminate import ending_error, termination
+from toolkit.launch.terminate import ending_error
+from toolkit.model.evidence import Evidence, Finding, LaunchFacts
 from toolkit.model.plan import CellPlan
-from toolkit.readback.decide import Observation, RowVerdict, decide
+from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide
 from toolkit.readback.rows import requested_rows
 
 READBACK_SCHEMA = "repro.readback/1"
@@ -46,50 +45,51 @@ def judge_attempt(
     cell: CellPlan, launch: int, attempt: int, found: AttemptEvidence, folder: AttemptFolder, cgroup_version: str
 ) -> AttemptOutcome:
     """Read the journals, decide every row, build the result. Writes nothing."""
-    journals = {"sdk": _journal(folder.sdk_journal), "backend": _journal(folder.backend_journal)}
+    told = {"sdk": read_evidence(folder.sdk_journal), "backend": read_evidence(folder.backend_journal)}
     verdicts = {
         role: decide(
             requested_rows(spec, cell, role, cgroup_version),
-            [*found.watch.observations[role], *agent_observations(journals[role])],
+            [*found.watch.observations[role], *agent_observations(told[role])],
         )
         for role, spec in (("sdk", found.sdk_spec), ("backend", found.backend_spec))
     }
     readback = readback_document(verdicts, found)
-    ledger = found.watch.ledger.document(journals["sdk"]) if found.watch.ledger is not None else {}
-    word = termination(found.evidence)
-    findings = compare_witness(found.watch.witnessed, journals["sdk"], cell)
-    result = build_result(
-        cell,
-        launch,
-        attempt,
-        journals["sdk"],
-        journals["backend"],
-        ledger,
-        readback,
-        termination=word,
-        findings=findings,
+    ledger = found.watch.ledger_document(told["sdk"])
+    facts = LaunchFacts(
+        launch=launch,
+        attempt=attempt,
+        stopped=found.evidence.stopped,
+        stop_after_seconds=stop_after_seconds(cell, "sdk"),
+        sdk_oom=found.evidence.sdk.oom_killed,
+        backend_oom=found.evidence.backend.oom_killed,
+        findings=(*broken_findings(verdicts), *found.watch.witness_findings(told["sdk"])),
     )
-    error = found.engine_failure or ending_error(word, found.evidence, cell.memory_bytes)
+    result = build_result(cell, told["sdk"], told["backend"], facts, ledger)
+    error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)
     return AttemptOutcome(cell.cell, launch, attempt, result, readback, ledger, error)
 
 
-def _journal(path: Path) -> Journal:
-    return read_journal(path)
+def broken_findings(verdicts: dict[str, list[RowVerdict]]) -> list[Finding]:
+    """Every broken row by name: any of them makes the launch invalid."""
+    return [
+        Finding(
+            "constraint",
+            f"{role} {verdict.row} did not hold: {one.witness} saw it at {one.when}",
+            one.found,
+            verdict.requested,
+        )
+        for role, rows in verdicts.items()
+        for verdict in broken_rows(rows)
+        for one in verdict.broken[:1]
+    ]
 
 
-def agent_observations(journal: Journal) -> list[Observation]:
+def agent_observations(told: Evidence) -> list[Observation]:
     """The agent's rows as observations. An unreadable row is no observation: nobody saw it."""
-    seen: list[Observation] = []
-    for record in journal.records:
-        if record.WhichOneof("kind") == "readback":
-            seen += _rows(record.readback.when, record.readback.rows)
-        elif record.WhichOneof("kind") == "refused":
-            seen += _rows("start", record.refused.rows)
-    return seen
-
-
-def _rows(when: str, rows: Iterable[Any]) -> list[Observation]:
-    return [Observation(row.id, when, "agent", None if row.absent else row.found) for row in rows if not row.error]
+    rows = [(read.when, row) for read in told.readbacks for row in read.rows]
+    if told.refusal is not None:
+        rows += [("start", row) for row in told.refusal.rows]
+    return [Observation(row.id, when, "agent", None if row.absent else row.found) for when, row in rows if not row.error]
 
 
 def readback_document(verdicts: dict[str, list[RowVerdict]], found: AttemptEvidence) -> dict[str, Any]:

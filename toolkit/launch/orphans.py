@@ -5,11 +5,6 @@ Only labelled containers are ever touched, and only when the process that made t
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-
 from toolkit.engine.port import LABEL_RUN, Engine, OwnedContainer
 from toolkit.owner import owner_from_labels, provably_dead
 
@@ -33,12 +28,7 @@ def remove_orphans(engine: Engine) -> int:
 
 
 def remove_socket_folders() -> int:
-    """Temporary socket folders of collectors that were killed; how many. A live one holds a lock on its folder's file."""
-    from toolkit.collect.server import abandoned_folders
+    """Temporary socket folders of collectors that were killed; how many there were."""
+    from toolkit.collect.socket_folder import sweep_abandoned
 
-    count = 0
-    for folder in abandoned_folders(Path(tempfile.gettempdir())):
-        with suppress(OSError):
-            shutil.rmtree(folder)
-            count += 1
-    return count
+    return len(sweep_abandoned())

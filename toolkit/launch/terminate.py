@@ -1,84 +1,46 @@
-"""How an attempt ended: a pure reading of exit codes, records and logs into the closed vocabulary of design section 8."""
+"""How an attempt ended, for people: the word comes from ``toolkit.analyse.termination``, the sentence from here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError, RunFolderLost
+from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError
+from toolkit.model.evidence import Termination
 
-REFUSED_EXIT = 71
-NOT_READY_EXIT = 69
-_PANIC_MARKS = (b"panic:", b"fatal error:", b"SIGSEGV")
-_SIGKILL = 9
 
 
 @dataclass
 class Ending:
-    """What is known of one container when it is over. ``child_exit`` is None when its agent could not report one."""
+    """What the engine says of one container when it is over. ``ended_first``: before the SDK's."""
 
     started: bool = False
+    ended_first: bool = False
     exit_code: int | None = None
     oom_killed: bool = False
     engine_error: str = ""
-    child_exit: int | None = None
-    child_signal: int = 0
-    oom_kills: int = 0
     refused: str = ""
     stderr: bytes = b""
 
 
 @dataclass
 class Evidence:
-    """Everything ``termination`` judges."""
+    """What the launch itself saw, beside the journals."""
 
     sdk: Ending = field(default_factory=Ending)
     backend: Ending = field(default_factory=Ending)
     backend_ready: bool = False
-    backend_ended_first: bool = False
     interrupted: bool = False
     hung: bool = False
     engine_lost: str = ""
-    disk_full: bool = False
-    folder_lost: bool = False
 
-
-def termination(evidence: Evidence) -> str:
-    """One word for the end; the first cause in the order of events wins."""
-    if evidence.engine_lost:
-        return "engine-lost"
-    if evidence.disk_full or evidence.folder_lost:
-        return "disk-full"
-    if evidence.interrupted:
-        return "interrupted"
-    if evidence.sdk.refused or evidence.backend.refused:
-        return "refused"
-    if not evidence.sdk.started:
-        return _backend_end(evidence)
-    if evidence.backend_ended_first:
-        return "backend-died"
-    return "hang" if evidence.hung else _sdk_end(evidence.sdk)
-
-
-def _backend_end(evidence: Evidence) -> str:
-    if not evidence.backend.started:
-        return "container-failed"
-    if evidence.backend_ready:
-        return "container-failed"
-    if evidence.backend.oom_killed or evidence.backend.oom_kills:
-        return "oom"
-    return "backend-not-ready"
-
-
-def _sdk_end(end: Ending) -> str:
-    if end.oom_killed or end.oom_kills:
-        return "oom"
-    if end.child_exit is None:
-        return "agent-lost"
-    if end.child_exit == 0:
-        return "completed"
-    if any(mark in end.stderr for mark in _PANIC_MARKS):
-        return "panic"
-    return "killed" if end.child_signal == _SIGKILL else "container-failed"
+    @property
+    def stopped(self) -> Termination | None:
+        """What ended the launch from outside the containers, if anything did."""
+        if self.engine_lost:
+            return "engine-lost"
+        if self.interrupted:
+            return "interrupted"
+        return "hang" if self.hung else None
 
 
 def ending_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproError | None:
@@ -119,7 +81,7 @@ def _detail(evidence: Evidence) -> str:
         if text:
             return text
     # Only the container that failed has something to say; the other's log would mislead.
-    failed = evidence.backend if not evidence.sdk.started or evidence.backend_ended_first else evidence.sdk
+    failed = evidence.backend if not evidence.sdk.started or evidence.backend.ended_first else evidence.sdk
     lines = [line for line in failed.stderr.decode(errors="replace").splitlines() if line.strip()]
     code = f"exit code {failed.exit_code}" if failed.exit_code is not None else ""
     first = next((line for line in lines if "panic:" in line or "fatal error:" in line), lines[-1] if lines else "")

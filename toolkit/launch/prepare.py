@@ -1,0 +1,120 @@
+"""Everything before the first container: orphans, fitness, images, rendered files. After it, a run is data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit.build.images import BuildOptions, BuiltSet, ensure_images, restore_images
+from toolkit.catalogue import Catalogue
+from toolkit.engine.port import Engine
+from toolkit.errors import HostUnfit
+from toolkit.fetch.store import Store
+from toolkit.host.facts import host_facts
+from toolkit.host.topology import Topology
+from toolkit.launch.containers import Wiring, backend_container, sdk_container
+from toolkit.launch.orphans import remove_orphans, remove_socket_folders
+from toolkit.launch.run import CellImages, Prepared
+from toolkit.model.plan import CellPlan, Plan
+from toolkit.plan import Choice
+from toolkit.render.files import load_seccomp, render_cell
+from toolkit.seal import recover_runs
+
+
+@dataclass(frozen=True)
+class World:
+    """What a preparation talks to."""
+
+    engine: Engine
+    store: Store
+    catalogue: Catalogue
+    topology: Topology
+    runs: Path
+    report: Callable[[str], None]
+
+
+def recover(world: World) -> None:
+    """Clean up after killed commands: containers, runs, socket folders. Said aloud when there was any."""
+    count = remove_orphans(world.engine)
+    if count:
+        world.report(f"removed {count} container(s) of a command that was killed")
+    for run in recover_runs(world.runs):
+        world.report(f"sealed run {run}, whose command was killed")
+    remove_socket_folders()
+
+
+def check_host(plan: Plan, topology: Topology) -> None:
+    """Raises HostUnfit when a cell wants more memory than there is."""
+    for cell in plan.cells:
+        wanted = cell.memory_bytes + cell.backend_memory_bytes
+        if wanted > topology.memory_bytes:
+            raise HostUnfit(
+                f"{cell.cell} wants more memory than this machine has",
+                f"{cell.memory_bytes} bytes for the SDK and {cell.backend_memory_bytes} for the backend, of {topology.memory_bytes}",
+                f"give less with --memory, at most {topology.memory_bytes - cell.backend_memory_bytes} bytes here",
+            )
+
+
+def prepare(
+    world: World,
+    plan: Plan,
+    choices: list[Choice],
+    options: BuildOptions,
+    *,
+    chain: dict[str, Any] | None = None,
+    locks: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Build or find every image, render every cell; raises what those stages raise.
+
+    ``locks`` (cell to its lock) holds a re-run to the original's inputs: nothing is re-locked.
+    """
+    facts = world.engine.facts()
+    seccomp = load_seccomp()
+    images: dict[str, CellImages] = {}
+    found: dict[str, Any] = {}
+    states = set()
+    for cell, choice in zip(plan.cells, choices, strict=True):
+        built = _built(world, choice, options, locks[cell.cell] if locks is not None else None)
+        found[cell.cell] = built.lock
+        states.add(built.base_state)
+        images[cell.cell] = CellImages(
+            built.sdk, built.backend, render(cell, choice, built, seccomp, facts.cgroup_version)
+        )
+    return Prepared(
+        plan=plan,
+        lock={"schema": "repro.lock/1", "cells": found},
+        base_state="relocked" if "relocked" in states else "locked",
+        images=images,
+        seccomp=seccomp,
+        host=host_facts(world.topology, facts),
+        facts=facts,
+        chain=chain or {"parent": None},
+    )
+
+
+def _built(world: World, choice: Choice, options: BuildOptions, lock: Mapping[str, Any] | None) -> BuiltSet:
+    if lock is not None:
+        kept = restore_images(world.engine, world.store, lock)
+        if kept is not None:
+            return kept
+        options = replace(options, lock=lock, allow_relock=False)
+    return ensure_images(
+        world.engine,
+        world.catalogue,
+        sdk=choice.sdk,
+        backend=choice.backend,
+        store=world.store,
+        options=options,
+        report=world.report,
+    )
+
+
+def render(
+    cell: CellPlan, choice: Choice, built: BuiltSet, seccomp: dict[str, object], cgroup_version: str
+) -> dict[str, bytes]:
+    """The rendered files of a cell: they name images by content and hold no path of this machine."""
+    sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring(), cgroup_version)
+    backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)
+    return render_cell(sdk_entry=choice.sdk, backend_entry=choice.backend, built=built, sdk=sdk, backend=backend)
