@@ -16,6 +16,8 @@ from toolkit.analyse.metrics import Value
 from toolkit.model.evidence import NANOSECONDS, Evidence
 
 _NAME = re.compile(r"Benchmark(?![a-z])\S*")
+_CONFIGURATION = re.compile(r"[a-z][^\sA-Z]*:(\s|$)")
+_ERRORS = "errors/op"
 _TIME, _BYTES, _ALLOCS = "ns/op", "B/op", "allocs/op"
 
 
@@ -44,16 +46,16 @@ def parse_line(line: str) -> BenchLine:
 
 
 def bench_text(evidence: Evidence) -> str:
-    """The lines as they were printed, below the configuration lines that ``go test`` would have printed."""
-    program = evidence.program
-    head = [f"goos: {program.goos}", f"goarch: {program.goarch}", f"pkg: {program.module}"] if program else []
-    return "".join(f"{line}\n" for line in [*head, *evidence.bench_lines])
+    """The kept text, as it was printed: configuration lines (``goos: linux``) and results."""
+    return "".join(f"{line}\n" for line in evidence.bench_lines)
 
 
 def parse_bench(lines: Sequence[str]) -> tuple[list[BenchLine], list[str]]:
-    """All result lines, and those that cannot be read."""
+    """All result lines, and those that are neither results nor configuration."""
     results, bad = [], []
     for line in lines:
+        if _CONFIGURATION.match(line):
+            continue
         try:
             results.append(parse_line(line))
         except ValueError:
@@ -62,7 +64,7 @@ def parse_bench(lines: Sequence[str]) -> tuple[list[BenchLine], list[str]]:
 
 
 def bench_metrics(results: Sequence[BenchLine], *, drive: str) -> dict[str, Value]:
-    """The three bench metrics: medians over the repetitions, as benchstat's centre."""
+    """The bench metrics: medians over the repetitions, as benchstat's centre; the error rate over all operations."""
     scales = {
         "bench.time_per_op_seconds": (_TIME, 1 / NANOSECONDS),
         "bench.allocs_per_op": (_ALLOCS, 1.0),
@@ -73,4 +75,8 @@ def bench_metrics(results: Sequence[BenchLine], *, drive: str) -> dict[str, Valu
         seen = [result.values[unit] for result in results if unit in result.values]
         reason = "no benchmark lines" if drive == "bench" else f"drive {drive}"
         values[name] = Value(median(seen) * scale, len(seen)) if seen else Value(None, 0, reason)
+    operations = sum(result.iterations for result in results)
+    if operations and all(_ERRORS in result.values for result in results):
+        failed = sum(result.values[_ERRORS] * result.iterations for result in results)
+        values["error.rate"] = Value(failed / operations, operations)
     return values

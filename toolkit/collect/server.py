@@ -7,12 +7,15 @@ Nothing here is evidence (the journal is); it says when a container is ready, wh
         collector.wait(lambda states: states["sdk"].t0_ns is not None, timeout_seconds=30)
         collector.release("sdk")
 
-gRPC is imported when the context is entered, not before. Each container costs one thread, which sleeps in gRPC.
+A program without phases of its own (the backend) is told the SDK container's: its agent then reads back, samples and
+sends on the same t0. gRPC is imported when the context is entered, not before. Each container costs two threads, which
+sleep: one reads, one answers.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from toolkit.proto.agent_pb2 import Chunk, Directive, Record
 
 ROLES = ("sdk", "backend")
+LEADER = "sdk"
+"""Whose phases count for all."""
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 STOP_GRACE_SECONDS = 0.5
 _SPARE_THREADS = 1
@@ -52,12 +58,37 @@ class RoleState:
     """The stream ended without the agent closing its side: the agent or its container is gone."""
 
 
+@dataclass(frozen=True)
+class _Turned:
+    """Put into an outbox: the stream is turned away, and why."""
+
+    why: str
+
+
+_Outbox = queue.SimpleQueue["Directive | _Turned | None"]
+"""What a stream has to say; None ends it."""
+
+
 @dataclass
 class _Stream:
-    """One container's stream and whether it may end."""
+    """One container's stream: what was said, what is to be said once it attaches, and whether it may end."""
 
     state: RoleState = field(default_factory=RoleState)
-    release: threading.Event = field(default_factory=threading.Event)
+    outbox: _Outbox | None = None
+    unsaid: list[Directive] = field(default_factory=list)
+    released: bool = False
+
+    def say(self, directive: Directive) -> None:
+        """Now, or when it attaches."""
+        if self.outbox is None:
+            self.unsaid.append(directive)
+        else:
+            self.outbox.put(directive)
+
+    def end(self) -> None:
+        """Say no more."""
+        if self.outbox is not None:
+            self.outbox.put(None)
 
 
 class Collector:
@@ -99,8 +130,8 @@ class Collector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._streams.values():
-            stream.release.set()
+        for role in self._streams:
+            self.release(role)
         try:
             self._server.stop(STOP_GRACE_SECONDS).wait(STOP_GRACE_SECONDS + 2)
         finally:
@@ -112,8 +143,17 @@ class Collector:
             return self._streams[role].state
 
     def release(self, role: str) -> None:
-        """Let that agent end: everything that needs its container alive has been read."""
-        self._streams[role].release.set()
+        """Let that agent end: everything that needs its container alive has been read. Harmless when repeated."""
+        from toolkit.proto.agent_pb2 import Directive
+
+        with self._changed:
+            stream = self._streams[role]
+            if stream.released:
+                return
+            stream.released = True
+            stream.say(Directive(release=True))
+            if stream.state.closed:
+                stream.end()
 
     def wait(self, predicate: Callable[[Mapping[str, RoleState]], bool], timeout_seconds: float) -> bool:
         """Sleep until the states satisfy ``predicate``, at most so long; whether they do."""
@@ -125,49 +165,66 @@ class Collector:
             return self._changed.wait_for(satisfied, timeout_seconds)
 
     def attach(self, chunks: Iterator[Chunk], context: Any) -> Iterator[Directive]:
-        """The RPC ``Collector.Attach``: reads until the agent closes its side, then answers once it may end."""
+        """The RPC ``Collector.Attach``: one thread reads until the agent closes its side, this one answers."""
         import grpc
 
-        from toolkit.proto.agent_pb2 import Directive
+        outbox: _Outbox = queue.SimpleQueue()
+        # Whoever waits on the outbox must wake when the agent has gone.
+        context.add_callback(lambda: outbox.put(None))
+        threading.Thread(target=self._read, args=(chunks, outbox), name="collector-read", daemon=True).start()
+        while (said := outbox.get()) is not None:
+            if isinstance(said, _Turned):
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, said.why)
+            else:
+                yield said
+
+    def _read(self, chunks: Iterator[Chunk], outbox: _Outbox) -> None:
+        import grpc
 
         role = ""
         broken = True
         try:
             for chunk in chunks:
                 for record in chunk.records:
+                    role = role or self._claim(record, outbox)
                     if not role:
-                        role = self._claim(record, context)
+                        outbox.put(_Turned("no stream is expected from this role"))
+                        return
                     self._take(role, record)
             broken = False
         except grpc.RpcError:
             log.debug("the stream of %s broke", role or "a stranger")
         finally:
             if role:
-                self._update(role, lambda state: replace(state, closed=True, broken=broken))
-        if not role or broken:
-            return
-        release = self._streams[role].release
-        # The agent waits a bounded time; when it goes first, nobody is left to answer.
-        if context.add_callback(release.set):
-            release.wait()
-            yield Directive(release=True)
+                self._closed(role, broken)
+            else:
+                outbox.put(None)
 
-    def _claim(self, record: Record, context: Any) -> str:
-        """The role a stream speaks for: its first record says, and only the first stream may."""
-        import grpc
+    def _closed(self, role: str, broken: bool) -> None:
+        self._update(role, lambda state: replace(state, closed=True, broken=broken))
+        with self._changed:
+            stream = self._streams[role]
+            if broken or stream.released:
+                stream.end()
 
+    def _claim(self, record: Record, outbox: _Outbox) -> str:
+        """The role a stream speaks for, or '': its first record says, and only the first stream may."""
         name = record.hello.role if record.WhichOneof("kind") == "hello" else ""
         with self._changed:
-            free = name in self._streams and not self._streams[name].state.hello
-            if free:
-                self._streams[name].state = replace(self._streams[name].state, hello=True)
-                self._changed.notify_all()
-        if not free:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no stream is expected from '{name}'")
+            if name not in self._streams or self._streams[name].outbox is not None:
+                return ""
+            stream = self._streams[name]
+            stream.state = replace(stream.state, hello=True)
+            stream.outbox = outbox
+            for directive in stream.unsaid:
+                outbox.put(directive)
+            self._changed.notify_all()
         return name
 
     def _take(self, role: str, record: Record) -> None:
         self._update(role, lambda state: advance(state, record))
+        if role == LEADER and record.WhichOneof("kind") == "phase":
+            self._pass_on(record)
         if self._on_record is None:
             return
         try:
@@ -175,6 +232,24 @@ class Collector:
         except Exception:  # a display that fails must not cost the stream
             log.exception("showing progress failed")
             self._on_record = None
+
+    def _pass_on(self, record: Record) -> None:
+        """Tell the others when the leader's measurement began and ended."""
+        from toolkit.proto.agent_pb2 import Directive
+
+        moment = record.phase.program_monotonic_ns
+        match record.phase.name:
+            case "measure":
+                directive = Directive(measure_ns=moment)
+            case "drain" | "done":
+                # `done` where no drain came; the agent takes the first.
+                directive = Directive(drain_ns=moment)
+            case _:
+                return
+        with self._changed:
+            for role, stream in self._streams.items():
+                if role != LEADER:
+                    stream.say(directive)
 
     def _update(self, role: str, change: Callable[[RoleState], RoleState]) -> None:
         with self._changed:
