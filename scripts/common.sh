@@ -1,0 +1,29 @@
+# Shared by the scripts of this folder; sourced, never run.
+
+say() { printf '%s\n' "$*" >&2; }
+
+# fail CODE TITLE [DO...]: exit codes are those of the repro command (design, section 14).
+fail() {
+    code=$1
+    title=$2
+    shift 2
+    say "setup: $title"
+    for line in "$@"; do say "  do:  $line"; done
+    exit "$code"
+}
+
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
+
+install_packages() {
+    say "setup: installing $* (apt-get)"
+    export DEBIAN_FRONTEND=noninteractive
+    quiet_apt install "$@" || { quiet_apt update && quiet_apt install "$@"; }
+}
+
+quiet_apt() {
+    verb=$1
+    shift
+    set -- "$verb" -y "$@"
+    [ "$verb" = install ] && set -- "$@" --no-install-recommends
+    apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2 9>&-
+}
