@@ -1,7 +1,7 @@
 """Canonical JSON, digests and atomic files: the three things that make "the same bytes" a checkable sentence.
 
-    >>> digest({"b": 1, "a": 2})
-    'sha256:d3626ac30a87e6f7a6428233b3c68299976865fa5508e4267c5415c76af7a772'
+>>> digest({"b": 1, "a": 2})
+'sha256:d3626ac30a87e6f7a6428233b3c68299976865fa5508e4267c5415c76af7a772'
 """
 
 from __future__ import annotations

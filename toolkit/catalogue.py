@@ -84,6 +84,8 @@ class _Backend(_Strict):
     port: Annotated[int, Field(gt=0, lt=65536)]
     base_path: str = "/v1"
     ready: str
+    licence: str = ""
+    command: Annotated[list[str], Field(min_length=1)] = ["/repro/backend"]
     memory: Memory = "256m"
     settings: dict[str, str | int | float | bool] = {}
     build: Build = "go"
@@ -133,7 +135,11 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
     Raises CatalogueError naming file and key; UsageError when ``extra`` is not a folder.
     """
     if extra is not None and not extra.is_dir():
-        raise UsageError(f"No catalogue folder at {extra}", "--catalogue takes a folder with sdks/, workloads/ or backends/", "check the path")
+        raise UsageError(
+            f"No catalogue folder at {extra}",
+            "--catalogue takes a folder with sdks/, workloads/ or backends/",
+            "check the path",
+        )
     catalogue = Catalogue()
     for root in [resources.images_dir(), *([extra] if extra else [])]:
         _read_all(root / "workloads", "workload.yaml", _read_workload, catalogue.workloads)
@@ -150,12 +156,16 @@ def _read_all(folder: Path, name: str, read: Callable[[Path], _T], into: dict[st
     for path in sorted(folder.iterdir()):
         file = path / name if path.is_dir() else path
         if path.is_dir() and not file.is_file():
-            raise CatalogueError(f"{path} is not a catalogue entry", f"{name} is missing", "add it, or move the folder away")
+            raise CatalogueError(
+                f"{path} is not a catalogue entry", f"{name} is missing", "add it, or move the folder away"
+            )
         if path.is_file() and (path.suffix != ".yaml" or name != "workload.yaml"):
             continue
         key = path.stem if path.is_file() else path.name
         if key in into:
-            raise CatalogueError(f"{file}: {key!r} exists already", "an entry may not replace another", "give it another id")
+            raise CatalogueError(
+                f"{file}: {key!r} exists already", "an entry may not replace another", "give it another id"
+            )
         into[key] = read(file)
 
 
@@ -206,7 +216,9 @@ def _read_workload(file: Path) -> WorkloadEntry:
     if data.id != (file.parent.name if file.name == "workload.yaml" else file.stem):
         raise _bad(file, "id", f"{data.id!r} is not the name of its file or folder")
     values = data.model_dump()
-    return WorkloadEntry(**{**values, "drives": tuple(data.drives), "compared": tuple(data.compared), "folder": file.parent})
+    return WorkloadEntry(
+        **{**values, "drives": tuple(data.drives), "compared": tuple(data.compared), "folder": file.parent}
+    )
 
 
 def _read_backend(file: Path) -> BackendEntry:
@@ -215,7 +227,12 @@ def _read_backend(file: Path) -> BackendEntry:
     if data.build == "go":
         check_go_module(file.parent)
     values = data.model_dump(exclude={"memory"})
-    values |= {"speaks": tuple(data.speaks), "folder": file.parent, "memory_bytes": _memory_bytes(data.memory)}
+    values |= {
+        "speaks": tuple(data.speaks),
+        "command": tuple(data.command),
+        "folder": file.parent,
+        "memory_bytes": _memory_bytes(data.memory),
+    }
     return BackendEntry(**values)
 
 
@@ -240,7 +257,9 @@ def check_go_module(folder: Path, require: tuple[str, str] | None = None) -> Non
         found = required.get(require[0], "nothing")
         raise _bad(file, require[0], f"sdk.yaml says {require[1]}, go.mod requires {found}")
     if required and not (folder / "go.sum").is_file():
-        raise CatalogueError(f"{folder / 'go.sum'} is missing", "go.sum binds every module by hash", "run `go mod tidy` in the folder")
+        raise CatalogueError(
+            f"{folder / 'go.sum'} is missing", "go.sum binds every module by hash", "run `go mod tidy` in the folder"
+        )
 
 
 def _required(rows: Iterable[list[str]]) -> Iterable[tuple[str, str]]:

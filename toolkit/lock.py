@@ -83,7 +83,9 @@ def parse_lock(data: dict[str, Any], file: Path) -> Lock:
         )
         return Lock(_base(data["base"]), toolchain)
     except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(f"{file} is malformed", f"{type(error).__name__}: {error}", "restore it from version control") from error
+        raise CatalogueError(
+            f"{file} is malformed", f"{type(error).__name__}: {error}", "restore it from version control"
+        ) from error
 
 
 def lock_json(lock: Lock) -> dict[str, Any]:
@@ -93,14 +95,21 @@ def lock_json(lock: Lock) -> dict[str, Any]:
         rows = [_row_json(row) for row in lock.base.packages]
         base = {"suite": lock.base.suite, "layer_sha256": lock.base.layer_sha256, "packages": rows}
     chain = lock.toolchain
-    toolchain = {"go": chain.go, "wheel": _row_json(chain.wheel), "module": _row_json(chain.module), "tar_sha256": chain.tar_sha256}
+    toolchain = {
+        "go": chain.go,
+        "wheel": _row_json(chain.wheel),
+        "module": _row_json(chain.module),
+        "tar_sha256": chain.tar_sha256,
+    }
     return {"schema": SCHEMA, "base": base, "toolchain": toolchain}
 
 
 def base_from_image(reference: str) -> BaseLock:
     """The lock of ``--base IMAGE@sha256:...``. Raises CatalogueError for a floating reference."""
     if not _IMAGE_BY_DIGEST.match(reference):
-        raise CatalogueError(f"--base {reference} is a floating reference", "it must name a digest", "use IMAGE@sha256:<64 hex digits>")
+        raise CatalogueError(
+            f"--base {reference} is a floating reference", "it must name a digest", "use IMAGE@sha256:<64 hex digits>"
+        )
     return BaseLock(image=reference)
 
 
@@ -128,7 +137,9 @@ def parse_modules(data: dict[str, Any], file: Path) -> ModulesLock:
         files = tuple(_row(row) for row in data["files"])
         return ModulesLock(str(data["go_mod_sha256"]), str(data["go_sum_sha256"]), files)
     except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock") from error
+        raise CatalogueError(
+            f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock"
+        ) from error
 
 
 def modules_json(lock: ModulesLock) -> dict[str, Any]:
@@ -191,10 +202,14 @@ def _load(file: Path, schema: str) -> dict[str, Any]:
     try:
         data = json.loads(file.read_bytes())
     except FileNotFoundError as error:
-        raise CatalogueError(f"{file} is missing", "nothing floats: every input must be locked", "run `repro lock`") from error
+        raise CatalogueError(
+            f"{file} is missing", "nothing floats: every input must be locked", "run `repro lock`"
+        ) from error
     except (OSError, ValueError) as error:
         raise CatalogueError(f"{file} cannot be read", str(error), "restore it from version control") from error
     if not isinstance(data, dict) or data.get("schema") != schema:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise CatalogueError(f"{file} has another schema", f"expected {schema}, found {found}", "use the matching version of repro")
+        raise CatalogueError(
+            f"{file} has another schema", f"expected {schema}, found {found}", "use the matching version of repro"
+        )
     return data

@@ -1,7 +1,7 @@
 """Assembles images: layer tars of ours, a fixed configuration, a docker archive, loaded; then the engine's view is compared with ours.
 
-    image = assemble(runtime, [base_tar, sdk_tar], kind="sdk", name="go-openai")
-    load(engine, image, folder)
+image = assemble(runtime, [base_tar, sdk_tar], kind="sdk", name="go-openai")
+load(engine, image, folder)
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ def reference(kind: str, name: str, config_digest: str) -> str:
     return f"sealbench/{kind}-{name}:{config_digest.removeprefix('sha256:')[:12]}"
 
 
-def assemble(runtime: dict[str, Any], layers: Sequence[Path], *, kind: str, name: str) -> Assembled:
-    """Compute an image from its runtime configuration and layer tars. Raises OSError."""
+def assemble(
+    runtime: dict[str, Any], layers: Sequence[Path], *, kind: str, name: str, content: bool = True
+) -> Assembled:
+    """Compute an image from its runtime configuration and layer tars; ``content=False`` leaves the content digest empty.
+
+    Raises OSError.
+    """
     config = identity.image_config(runtime, [f"sha256:{sha256_file(layer)}" for layer in layers])
-    found = identity.identify(config, layers)
+    found = identity.identify(config, layers if content else None)
     return Assembled(kind, name, config, tuple(layers), found, reference(kind, name, found.config_digest))
 
 

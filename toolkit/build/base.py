@@ -1,7 +1,7 @@
 """The base layer: written by us from the data members of locked .deb files. Nothing is installed, nothing of the host is in it.
 
-    rows = relock(apt, folder)                     # which packages, which bytes
-    write_base(layer_path, {row.name: deb_path})   # the same .deb files give the same layer, anywhere
+rows = relock(apt, folder)                     # which packages, which bytes
+write_base(layer_path, {row.name: deb_path})   # the same .deb files give the same layer, anywhere
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def compiler_base(libgcc: Path) -> str:
     """The name of the package that holds the compiler libraries' licence; it carries the compiler's version."""
     match = _COMPILER_BASE.search(deb.control(libgcc).get("Depends", ""))
     if match is None:
-        raise InputUnavailable(f"{libgcc.name} names no gcc-<n>-base", "its licence text stands there", "use a Debian mirror")
+        raise InputUnavailable(
+            f"{libgcc.name} names no gcc-<n>-base", "its licence text stands there", "use a Debian mirror"
+        )
     return match[0]
 
 

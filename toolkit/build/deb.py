@@ -123,7 +123,9 @@ def _unzstd(path: Path, data: bytes) -> bytes:
         import zstandard
     except ImportError as error:
         raise InputUnavailable(
-            f"Cannot unpack {path.name}", "its data is compressed with zstd", "install the zstd program (apt install zstd)"
+            f"Cannot unpack {path.name}",
+            "its data is compressed with zstd",
+            "install the zstd program (apt install zstd)",
         ) from error
     plain: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(data)
     return plain

@@ -66,12 +66,15 @@ def config_digest(config: Mapping[str, Any]) -> str:
     return digest_bytes(canonical_bytes(config))
 
 
-def identify(config: Mapping[str, Any], layers: Sequence[Path]) -> ImageIdentity:
-    """The identity of an image with this configuration and these layer tars, bottom first. Raises OSError, tarfile.TarError."""
+def identify(config: Mapping[str, Any], layers: Sequence[Path] | None) -> ImageIdentity:
+    """The identity of an image with this configuration and these layer tars, bottom first; None: no content digest.
+
+    Raises OSError, tarfile.TarError.
+    """
     return ImageIdentity(
         config_digest=config_digest(config),
         diff_ids=tuple(config["rootfs"]["diff_ids"]),
-        content_digest=content_digest(flatten(layers)),
+        content_digest=content_digest(flatten(layers)) if layers is not None else "",
         runtime_config_digest=digest(dict(config["config"])),
     )
 
@@ -100,7 +103,7 @@ def _lay_over(tree: dict[str, tuple[object, ...]], layer: Path) -> None:
             if name == _OPAQUE:
                 _remove(tree, folder, keep_top=True, only=below)
             elif name.startswith(_WHITEOUT):
-                _remove(tree, f"{folder}/{name[len(_WHITEOUT):]}".lstrip("/"), keep_top=False, only=below)
+                _remove(tree, f"{folder}/{name[len(_WHITEOUT) :]}".lstrip("/"), keep_top=False, only=below)
             else:
                 row = _describe(tar, member, tree)
                 if row[0] != "folder":
@@ -115,7 +118,9 @@ def _remove(tree: dict[str, tuple[object, ...]], path: str, *, keep_top: bool, o
             del tree[known]
 
 
-def _describe(tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Mapping[str, tuple[object, ...]]) -> tuple[object, ...]:
+def _describe(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Mapping[str, tuple[object, ...]]
+) -> tuple[object, ...]:
     kind = _KINDS.get(member.type, "other")
     if kind == "hardlink":
         return tree[member.linkname.strip("/").removeprefix("./")]

@@ -17,7 +17,8 @@ from toolkit.errors import InputMismatch
 
 PREFIX = "usr/local/go"
 _TOOLS = "pkg/tool/linux_amd64/"
-_KEPT_TOOLS = ("asm", "cgo", "compile", "link", "preprofile")
+# vet: `go test -c` asks for its version although it does not run it.
+_KEPT_TOOLS = ("asm", "cgo", "compile", "link", "preprofile", "vet")
 _KEPT = re.compile(rf"^(VERSION|go\.env|bin/go|pkg/include/.*|src/.*|{_TOOLS}({'|'.join(_KEPT_TOOLS)}))$")
 # Tests and the toolchain's own sources are three fifths of src; no build of ours reads them.
 _DROPPED = re.compile(r"^src/cmd/|(^|/)testdata/|_test\.go$|^src/.*\.(bash|bat|rc|pl|md)$|(^|/)\.")
@@ -26,7 +27,10 @@ _LICENCES = ("LICENSE", "PATENTS")
 
 def toolchain_entries(source: Path) -> list[Entry]:
     """The entries of the toolchain layer from a wheel or a module zip. Raises InputMismatch when it is neither."""
-    found = [Entry.file(f"{PREFIX}/{name}", (resources.images_dir() / "toolchain" / f"{name}.go").read_bytes(), 0o444) for name in _LICENCES]
+    found = [
+        Entry.file(f"{PREFIX}/{name}", (resources.images_dir() / "toolchain" / f"{name}.go").read_bytes(), 0o444)
+        for name in _LICENCES
+    ]
     try:
         with zipfile.ZipFile(source) as archive:
             for info in archive.infolist():
@@ -34,7 +38,9 @@ def toolchain_entries(source: Path) -> list[Entry]:
                 if name and _KEPT.match(name) and not _DROPPED.search(name):
                     found.append(Entry.file(f"{PREFIX}/{name}", archive.read(info), _mode(name)))
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputMismatch(f"{source.name} is not a Go toolchain", str(error), "fetch it again: repro fetch") from error
+        raise InputMismatch(
+            f"{source.name} is not a Go toolchain", str(error), "fetch it again: repro fetch"
+        ) from error
     return found + _folders(found)
 
 

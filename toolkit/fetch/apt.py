@@ -50,10 +50,19 @@ class Apt:
     def available() -> bool:
         return shutil.which("apt-get") is not None
 
-    def download(self, package: str, version: str, folder: Path) -> Path | None:
-        """One package file in ``folder``, or None when no source has that version. ``version`` empty: the newest."""
-        wanted = f"{package}={version}" if version else package
-        return next(iter(self.download_all([wanted], folder)), None)
+    def knows(self, package: str, version: str) -> bool:
+        """Whether a source lists this version."""
+        return self._apt(["download", "--print-uris", f"{package}={version}"], self._root).ok
+
+    def suite(self) -> str:
+        """The code name of the system whose sources these are, for the lock's reader."""
+        try:
+            lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return "unknown"
+        return next(
+            (line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")), "unknown"
+        )
 
     def download_all(self, wanted: Sequence[str], folder: Path) -> list[Path]:
         """What could be had of ``name[=version]`` wishes; fewer files than wishes when a source lacks one.
@@ -75,7 +84,9 @@ class Apt:
             return
         if not self.available():
             raise InputUnavailable(
-                "This host has no apt-get", "the base image is made from Debian packages", "use --base IMAGE@sha256:..., or `repro fetch --from DIR`"
+                "This host has no apt-get",
+                "the base image is made from Debian packages",
+                "use --base IMAGE@sha256:..., or `repro fetch --from DIR`",
             )
         for name in ("state/lists/partial", "cache/archives/partial"):
             (self._root / name).mkdir(parents=True, exist_ok=True)
@@ -84,10 +95,18 @@ class Apt:
         outcome = self._apt(["update"], self._root)
         # A broken third-party source makes apt fail although Debian's own answered: judge by what there is.
         if not any("_Packages" in path.name for path in (self._root / "state/lists").iterdir()):
-            raise InputUnavailable("No package source answered", outcome.text, "check the network, the proxy and /etc/apt, then try again")
+            raise InputUnavailable(
+                "No package source answered", outcome.text, "check the network, the proxy and /etc/apt, then try again"
+            )
         self._updated = True
 
     def _apt(self, arguments: list[str], cwd: Path) -> Outcome:
         env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         command = ["apt-get", "-q", "-c", str(self._root / "apt.conf"), *arguments]
-        return run(command, env=env, cwd=cwd, timeout_seconds=_FETCH_SECONDS, attempts=_ATTEMPTS if arguments[0] == "update" else 1)
+        return run(
+            command,
+            env=env,
+            cwd=cwd,
+            timeout_seconds=_FETCH_SECONDS,
+            attempts=_ATTEMPTS if arguments[0] == "update" else 1,
+        )

@@ -48,7 +48,13 @@ def run(
 def _once(command: Sequence[str], env: Mapping[str, str], cwd: Path | None, timeout_seconds: float) -> Outcome:
     try:
         done = subprocess.run(
-            command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_seconds, check=False
+            command,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
         )
     except FileNotFoundError:
         return Outcome(127, b"", f"{command[0]}: not found")

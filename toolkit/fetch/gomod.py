@@ -22,14 +22,32 @@ _KEPT = (".zip", ".mod")
 # What a user may have set with `go env -w` for a Go of their own; our toolchain reads the same file, but not their GOROOT's go.env.
 _USER_SETTINGS = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS")
 # These would change what is downloaded, or where to.
-_REMOVED = ("GOFLAGS", "GOROOT", "GOWORK", "GOENV", "GO111MODULE", "GOOS", "GOARCH", "GODEBUG", "GOEXPERIMENT", "GOCACHEPROG", "GOMODCACHE")
+_REMOVED = (
+    "GOFLAGS",
+    "GOROOT",
+    "GOWORK",
+    "GOENV",
+    "GO111MODULE",
+    "GOOS",
+    "GOARCH",
+    "GODEBUG",
+    "GOEXPERIMENT",
+    "GOCACHEPROG",
+    "GOMODCACHE",
+)
 
 
 def environment(modcache: Path) -> dict[str, str]:
     """The environment of `go mod download` on the host: the user's, less what would change the result."""
     env = {key: value for key, value in os.environ.items() if key not in _REMOVED}
     env |= {key: value for key, value in _own_settings(env).items() if key not in env}
-    env |= {"GOTOOLCHAIN": "local", "GOMODCACHE": str(modcache), "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTELEMETRY": "off"}
+    env |= {
+        "GOTOOLCHAIN": "local",
+        "GOMODCACHE": str(modcache),
+        "GOFLAGS": "-modcacherw",
+        "GOWORK": "off",
+        "GOTELEMETRY": "off",
+    }
     env |= {"GOCACHE": str(modcache.parent / "gocache"), "CGO_ENABLED": "0"}
     return env
 
@@ -51,7 +69,13 @@ def download(go: Path, module: Path, modcache: Path, *, offline: bool = False) -
     env = environment(modcache)
     if offline:
         env["GOPROXY"] = "off"
-    outcome = run([str(go), "mod", "download"], env=env, cwd=module, timeout_seconds=_FETCH_SECONDS, attempts=1 if offline else _ATTEMPTS)
+    outcome = run(
+        [str(go), "mod", "download"],
+        env=env,
+        cwd=module,
+        timeout_seconds=_FETCH_SECONDS,
+        attempts=1 if offline else _ATTEMPTS,
+    )
     if not outcome.ok:
         raise InputUnavailable(
             f"go could not download the modules of {module.name}",
@@ -84,12 +108,27 @@ def module_file(modcache: Path, row: LockedFile) -> Path:
 def toolchain_zip(module: LockedFile, folder: Path) -> Path:
     """The toolchain's module zip by the user's own go client, checked by the checksum database. Raises InputUnavailable."""
     if shutil.which("go") is None:
-        raise InputUnavailable("This host has no go client", "it is the toolchain's second source", "see the first source's error")
-    env = {**os.environ, "GOMODCACHE": str(folder / "mod"), "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "GO111MODULE": "on"}
-    outcome = run(["go", "mod", "download", f"{module.name}@{module.version}"], env=env, cwd=folder, timeout_seconds=_FETCH_SECONDS)
+        raise InputUnavailable(
+            "This host has no go client", "it is the toolchain's second source", "see the first source's error"
+        )
+    env = {
+        **os.environ,
+        "GOMODCACHE": str(folder / "mod"),
+        "GOFLAGS": "-modcacherw",
+        "GOTOOLCHAIN": "local",
+        "GO111MODULE": "on",
+    }
+    outcome = run(
+        ["go", "mod", "download", f"{module.name}@{module.version}"],
+        env=env,
+        cwd=folder,
+        timeout_seconds=_FETCH_SECONDS,
+    )
     path = folder / "mod" / "cache" / "download" / module.filename
     if not path.is_file():
-        raise InputUnavailable(f"go could not bring {module.name}@{module.version}", outcome.text, "check the network and GOPROXY")
+        raise InputUnavailable(
+            f"go could not bring {module.name}@{module.version}", outcome.text, "check the network and GOPROXY"
+        )
     return path
 
 

@@ -18,7 +18,15 @@ def download_wheel(wheel: LockedFile, folder: Path) -> Path:
     """The wheel's file in ``folder``. Raises InputUnavailable when no pip works or the index lacks it."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
-    arguments = ["download", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--disable-pip-version-check", "-q"]
+    arguments = [
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+        "-q",
+    ]
     arguments += ["-r", str(requirements), "-d", str(folder)]
     said = []
     for pip in ([sys.executable, "-m", "pip"], ["python3", "-m", "pip"], ["pip3"]):
@@ -29,5 +37,7 @@ def download_wheel(wheel: LockedFile, folder: Path) -> Path:
         if outcome.ok or "No module named pip" not in outcome.text and outcome.code != 127:
             break
     raise InputUnavailable(
-        f"pip could not bring {wheel.filename}", said[-1], "check the network and pip's configuration, or use `repro fetch --from DIR`"
+        f"pip could not bring {wheel.filename}",
+        said[-1],
+        "check the network and pip's configuration, or use `repro fetch --from DIR`",
     )

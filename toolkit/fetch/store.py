@@ -26,8 +26,11 @@ from typing import Any
 from toolkit.canonical import canonical_bytes, sha256_file, sync_folder, write_atomic
 from toolkit.errors import InputMismatch, ReproError, UsageError
 
-_FOLDERS = ("blobs", "records", "gomod", "toolchains", "apt", "locks", "tmp")
+FOLDERS = ("blobs", "records", "gomod", "toolchains", "apt", "locks", "tmp")
 _ORPHAN_SECONDS = 3600.0
+CACHE_TAG = "CACHEDIR.TAG"
+# The signature by which backup programs know a cache (Cache Directory Tagging Specification 0.6).
+_CACHE_TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# The content store of sealbench: everything in it can be fetched or built again.\n"
 
 
 class StoreError(UsageError):
@@ -47,11 +50,14 @@ class Store:
     @classmethod
     def open(cls, root: Path | None = None) -> Store:
         """The store at ``root``, at ``$REPRO_STORE``, or in the user's cache folder. Raises StoreError, StoreFull."""
-        chosen = root or (Path(os.environ["REPRO_STORE"]) if os.environ.get("REPRO_STORE") else _default_root())
-        store = cls(chosen.expanduser().absolute())
+        store = cls(store_root(root))
         with store.errors():
-            for name in _FOLDERS:
+            # Only a folder that was ours from the start is marked: 'repro clean --store' deletes what carries the mark.
+            fresh = not store.root.exists() or not any(store.root.iterdir())
+            for name in FOLDERS:
                 (store.root / name).mkdir(parents=True, exist_ok=True)
+            if fresh:
+                write_atomic(store.root / CACHE_TAG, _CACHE_TAG_TEXT)
             store._sweep()
         return store
 
@@ -66,7 +72,9 @@ class Store:
     def _typed(self, error: OSError) -> ReproError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = f"the disk that holds {self.root} is full"
-            return StoreFull("No space left for the store", free, "free some space, or put the store elsewhere with REPRO_STORE=DIR")
+            return StoreFull(
+                "No space left for the store", free, "free some space, or put the store elsewhere with REPRO_STORE=DIR"
+            )
         return StoreError(
             f"Cannot use the store at {self.root}",
             f"{error.strerror or error}: {error.filename or self.root}",
@@ -199,6 +207,12 @@ def _remove_tree(folder: Path) -> None:
             with contextlib.suppress(OSError):
                 os.chmod(os.path.join(path, name), 0o700)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def store_root(root: Path | None = None) -> Path:
+    """Where the store is, or would be: ``root``, ``$REPRO_STORE``, or the user's cache folder. Touches nothing."""
+    chosen = root or (Path(os.environ["REPRO_STORE"]) if os.environ.get("REPRO_STORE") else _default_root())
+    return chosen.expanduser().absolute()
 
 
 def _default_root() -> Path:

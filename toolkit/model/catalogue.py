@@ -78,4 +78,6 @@ class BackendEntry:
     ready: str
     memory_bytes: int = 256 * 1024 * 1024
     settings: Mapping[str, object] = field(default_factory=dict)
+    licence: str = ""
+    command: tuple[str, ...] = ("/repro/backend",)
     build: str = "go"

