@@ -40,11 +40,13 @@ start_engine() {
     return 1
 }
 
-probe 2>/dev/null && exit 0
 state=0
-probe || state=$?
-[ "$state" = 3 ] || exit 4
-may_install || exit 4
+words=$(probe 2>&1) || state=$?
+[ "$state" != 0 ] || exit 0
+if [ "$state" != 3 ] || ! may_install; then
+    say "$words"
+    exit 4
+fi
 command -v dockerd >/dev/null 2>&1 || install_packages docker.io iptables ||
     fail 4 "docker.io cannot be installed" "apt-get update && apt-get install -y --no-install-recommends docker.io iptables"
 say "setup: starting the engine"
