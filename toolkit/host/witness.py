@@ -1,0 +1,196 @@
+"""The second witness: psutil on the host looks at the containers' processes once per window.
+
+It is not the truth, it is another pair of eyes: where it and the journal disagree beyond a stated tolerance, one of
+them is wrong and the launch is invalid. Looking walks the process table (2 ms with 100 processes), so never more often::
+
+    witness = Witness({"sdk": 4711})
+    witness.look("measure"); ...; witness.look("window:0")
+    disagreements("sdk", witness.views("sdk"), sdk_evidence.samples, affinity="0")
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from toolkit.model.cpulist import format_cpulist, parse_cpulist
+from toolkit.model.evidence import NANOSECONDS, Finding, Sample
+
+CPU_TOLERANCE_SHARE = 0.10
+CPU_TOLERANCE_SECONDS = 0.05
+"""psutil counts in ticks of 10 ms per process, the agent in nanoseconds of the scheduler."""
+
+RSS_TOLERANCE_SHARE = 0.10
+RSS_TOLERANCE_BYTES = 4 * 1024 * 1024
+SAMPLE_DISTANCE_SECONDS = 1.5
+"""Further away than this from every sample, a look cannot be compared."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at one container's program: its processes below the agent, which is not counted.
+
+    ``affinity`` holds each distinct CPU list of its threads, sorted. ``problem`` says why there is nothing to see.
+    """
+
+    role: str
+    label: str
+    monotonic_ns: int
+    cpu_seconds: float = 0.0
+    rss_bytes: int = 0
+    processes: int = 0
+    threads: int = 0
+    affinity: tuple[str, ...] = ()
+    agent_affinity: tuple[str, ...] = ()
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Without process numbers."""
+        return {
+            "role": self.role,
+            "when": self.label,
+            "monotonic_ns": self.monotonic_ns,
+            "cpu_seconds": self.cpu_seconds,
+            "rss_bytes": self.rss_bytes,
+            "processes": self.processes,
+            "threads": self.threads,
+            "affinity": list(self.affinity),
+            "agent_affinity": list(self.agent_affinity),
+            "problem": self.problem or None,
+        }
+
+
+class Witness:
+    """Looks at containers by the host's number of their first process (the agent)."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = dict(pids)
+        self._views: list[View] = []
+
+    def look(self, label: str) -> list[View]:
+        """One view per container, now. Never raises: a process that is gone is a view that says so."""
+        views = [_look(role, pid, label) for role, pid in self._pids.items()]
+        self._views += views
+        return views
+
+    def views(self, role: str) -> tuple[View, ...]:
+        """All views of one container, in order."""
+        return tuple(view for view in self._views if view.role == role)
+
+
+def _look(role: str, pid: int, label: str) -> View:
+    import psutil
+
+    moment = time.monotonic_ns()
+    try:
+        agent = psutil.Process(pid)
+        children = agent.children(recursive=True)
+    except psutil.Error as problem:
+        return View(role, label, moment, problem=type(problem).__name__)
+    cpu, rss, seen = 0.0, 0, 0
+    tasks: list[int] = []
+    for child in children:
+        try:
+            with child.oneshot():
+                times = child.cpu_times()
+                cpu += times.user + times.system
+                rss += child.memory_info().rss
+                tasks += [thread.id for thread in child.threads()]
+                seen += 1
+        except psutil.Error:
+            continue
+    if not seen:
+        return View(role, label, moment, problem="the agent has no processes below it")
+    own = _affinity(thread.id for thread in agent.threads())
+    return View(role, label, moment, cpu, rss, seen, len(tasks), _affinity(tasks), own)
+
+
+def _affinity(tasks: Any) -> tuple[str, ...]:
+    # Per thread, by sched_getaffinity(2) (any user may ask): psutil's cpu_affinity() is that of the main thread.
+    lists = set()
+    for task in tasks:
+        try:
+            lists.add(format_cpulist(os.sched_getaffinity(task)))
+        except OSError:
+            continue
+    return tuple(sorted(lists))
+
+
+def disagreements(
+    role: str, views: Sequence[View], samples: Sequence[Sample], *, affinity: str, agent_affinity: str = ""
+) -> list[Finding]:
+    """Where the witness and the journal do not agree. ``affinity``, ``agent_affinity``: the planned CPU lists.
+
+    CPU time is compared between successive looks, resident memory with the samples around each look.
+    """
+    seen = [view for view in views if not view.problem]
+    if not seen:
+        return [Finding("witness", f"{role}: the host never saw the program", 0, 1)]
+    findings = []
+    for view in seen:
+        findings += _wrong_affinity(view, affinity, agent_affinity)
+        findings += _wrong_rss(view, samples)
+    for before, after in pairwise(seen):
+        findings += _wrong_cpu(before, after, samples)
+    return findings
+
+
+def _wrong_affinity(view: View, affinity: str, agent_affinity: str) -> list[Finding]:
+    findings = []
+    for name, planned, found in (("program", affinity, view.affinity), ("agent", agent_affinity, view.agent_affinity)):
+        if planned and found != (format_cpulist(parse_cpulist(planned)),):
+            cause = f"{view.role}: at {view.label} the host saw the {name}'s threads on other CPUs"
+            findings.append(Finding("witness", cause, "; ".join(found), planned))
+    return findings
+
+
+def _wrong_rss(view: View, samples: Sequence[Sample]) -> list[Finding]:
+    around = _around(samples, view.monotonic_ns)
+    if not around:
+        return []
+    low = min(sample.rss_bytes for sample in around)
+    high = max(sample.rss_bytes for sample in around)
+    # The program may have moved between the two samples and the look, so their range counts, not a line between them.
+    if view.rss_bytes > high + _rss_tolerance(high) or view.rss_bytes < low - _rss_tolerance(low):
+        cause = f"{view.role}: at {view.label} the host saw another resident size than the journal ({low} to {high})"
+        return [Finding("witness", cause, view.rss_bytes, high)]
+    return []
+
+
+def _rss_tolerance(size: int) -> float:
+    return size * RSS_TOLERANCE_SHARE + RSS_TOLERANCE_BYTES
+
+
+def _wrong_cpu(before: View, after: View, samples: Sequence[Sample]) -> list[Finding]:
+    start, end = _cpu_at(samples, before.monotonic_ns), _cpu_at(samples, after.monotonic_ns)
+    if start is None or end is None:
+        return []
+    journal, seen = end - start, after.cpu_seconds - before.cpu_seconds
+    if abs(journal - seen) > max(abs(journal), abs(seen)) * CPU_TOLERANCE_SHARE + CPU_TOLERANCE_SECONDS:
+        cause = f"{after.role}: from {before.label} to {after.label} the host saw another CPU time than the journal"
+        return [Finding("witness", cause, round(seen, 4), round(journal, 4))]
+    return []
+
+
+def _around(samples: Sequence[Sample], moment_ns: int) -> list[Sample]:
+    """The sample before and the one after a moment, those that are near enough."""
+    place = bisect_left([sample.monotonic_ns for sample in samples], moment_ns)
+    near = samples[max(place - 1, 0) : place + 1]
+    limit = SAMPLE_DISTANCE_SECONDS * NANOSECONDS
+    return [sample for sample in near if abs(sample.monotonic_ns - moment_ns) <= limit]
+
+
+def _cpu_at(samples: Sequence[Sample], moment_ns: int) -> float | None:
+    """CPU seconds of the process tree at a moment, on the line between the samples around it."""
+    around = _around(samples, moment_ns)
+    if not around:
+        return None
+    first, last = around[0], around[-1]
+    span = last.monotonic_ns - first.monotonic_ns
+    share = min(max((moment_ns - first.monotonic_ns) / span, 0.0), 1.0) if span else 0.0
+    return (first.cpu_ns + (last.cpu_ns - first.cpu_ns) * share) / NANOSECONDS
