@@ -1,7 +1,7 @@
 """The second witness: psutil on the host looks at the containers' processes once per window.
 
 It is not the truth, it is another pair of eyes: where it and the journal disagree beyond a stated tolerance, one of
-them is wrong and the launch is invalid. Looking walks the process table (2 ms with 100 processes), so never more often::
+them is wrong and the launch is invalid. Looking walks the process table (2 ms with 100 processes), so not more often::
 
     witness = Witness({"sdk": 4711})
     witness.look("measure"); ...; witness.look("window:0")
