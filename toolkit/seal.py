@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -226,15 +227,23 @@ def _language(results: Iterable[list[dict[str, Any]]], images: list[dict[str, An
 def recover_runs(runs: Path) -> list[str]:
     """Seal every run whose process is provably dead; the ids that were sealed. A folder nobody can read stays as it is."""
     sealed = []
+    for folder in dead_runs(runs):
+        # A damaged folder must not keep every later launch from starting; 'repro list runs' names it.
+        with suppress(ArchiveInvalid):
+            seal(folder, "recovered")
+            sealed.append(folder.id)
+    return sealed
+
+
+def dead_runs(runs: Path) -> list[RunFolder]:
+    """Every run that is not sealed and whose process is provably dead."""
+    found = []
     for folder in run_folders(runs):
         owner = read_owner(folder)
-        if folder.sealed or (owner is not None and not provably_dead(owner)):
-            continue
-        if not (folder.path / "setup.json").exists():
-            continue
-        seal(folder, "recovered")
-        sealed.append(folder.id)
-    return sealed
+        alive = owner is not None and not provably_dead(owner)
+        if not folder.sealed and not alive and (folder.path / "setup.json").exists():
+            found.append(folder)
+    return found
 
 
 def manifest_digest(folder: RunFolder) -> str:

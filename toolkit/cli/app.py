@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from toolkit import __version__
 from toolkit.cli import build, clean, doctor, fetch, launch, listing, lock, plan, render, rerun, show
+from toolkit.errors import Interrupted, UsageError
+from toolkit.output import Output
 
 app = typer.Typer(
     name="repro",
@@ -17,8 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 launch invalid, 2 usage, 3 host not fit, 4 engine, 5 container, 6 archive or manifest, "
-    "7 lane busy, 8 inconclusive, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 launch invalid, 2 usage, 3 host not fit, 4 engine, 5 container, "
+    "6 archive or manifest, 7 lane busy, 8 inconclusive, 130 interrupted.",
 )
 
 
@@ -50,10 +53,33 @@ app.command("build")(build.build)
 app.command("clean")(clean.clean)
 
 
+# typer brings its command-line parser with it (click, or a copy of its own) and exports only one of its exceptions.
+_Misuse: type[Exception] = typer.BadParameter.__mro__[2]
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
     try:
-        app(args=arguments, prog_name="repro", standalone_mode=True)
+        code = app(args=arguments, prog_name="repro", standalone_mode=False)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    return 0
+    except typer.Abort:
+        return Interrupted.exit_code
+    except _Misuse as problem:
+        return _misused(problem, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _misused(problem: Exception, arguments: list[str]) -> int:
+    """An unknown option, a missing or malformed value: said as every other error is, also as JSON where asked."""
+    format_message = getattr(problem, "format_message", None)
+    message = str(format_message() if format_message else problem).strip()
+    if type(problem).__name__ == "NoArgsIsHelpError":  # no command at all: the message is the help
+        print(message, file=sys.stderr)
+        return UsageError.exit_code
+    context = getattr(problem, "ctx", None)
+    error = UsageError(
+        message.rstrip("."), "", f"'{context.command_path if context else 'repro'} --help' shows what there is"
+    )
+    Output(json_mode="--json" in arguments, stdout=sys.stdout, stderr=sys.stderr).error(error)
+    return error.exit_code

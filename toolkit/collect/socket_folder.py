@@ -110,14 +110,17 @@ def _locked_owner(outer: Path) -> int:
     return lock
 
 
+def abandoned_folders(bases: Iterable[Path] | None = None) -> list[Path]:
+    """Socket folders of ours whose owner is dead. Folders of other users are left alone."""
+    chosen = bases if bases is not None else base_folders()
+    return [folder for base in chosen for folder in sorted(base.glob(f"{PREFIX}*")) if _abandoned(folder)]
+
+
 def sweep_abandoned(bases: Iterable[Path] | None = None) -> list[Path]:
-    """Remove socket folders of ours whose owner is dead; returns them. Folders of other users are left alone."""
-    removed = []
-    for base in bases if bases is not None else base_folders():
-        for folder in sorted(base.glob(f"{PREFIX}*")):
-            if _abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                removed.append(folder)
+    """Remove abandoned socket folders; returns them."""
+    removed = abandoned_folders(bases)
+    for folder in removed:
+        shutil.rmtree(folder, ignore_errors=True)
     return removed
 
 

@@ -172,6 +172,12 @@ class DockerEngine:
             view = self._client.inspect_image(reference)
         return view
 
+    def image_names(self, label: str) -> list[str]:
+        """The names of all images that carry the label."""
+        with _asking("list images"):
+            rows = self._client.images(filters={"label": [label]})
+        return sorted(str(name) for row in rows for name in row.get("RepoTags") or [])
+
     def tag(self, image_id: str, reference: str) -> None:
         """Give an image a name (``repository:tag``)."""
         repository, _, name = reference.rpartition(":")

@@ -210,6 +210,10 @@ class FakeEngine:
         self._ask("image", reference)
         return self.images.get(reference)
 
+    def image_names(self, label: str) -> list[str]:
+        self._ask("image_names", label)
+        return sorted(name for name, view in self.images.items() if label in view.get("Config", {}).get("Labels", {}))
+
     def tag(self, image_id: str, reference: str) -> None:
         self._ask("tag", image_id, reference)
         self.images[reference] = {"Id": image_id, "RepoTags": [reference]}

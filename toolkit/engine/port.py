@@ -22,6 +22,7 @@ LABEL_OWNER_BOOT = "org.sealbench.owner.boot"
 LABEL_OWNER_PIDNS = "org.sealbench.owner.pidns"
 LABEL_ROLE = "org.sealbench.role"
 LABEL_CPUS = "org.sealbench.cpus"
+LABEL_KIND = "org.sealbench.kind"  # on images
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ class Engine(Protocol):
 
     def image(self, reference: str) -> Json | None:
         """The engine's view of an image, or None."""
+
+    def image_names(self, label: str) -> list[str]:
+        """The names of all images that carry the label."""
 
     def tag(self, image_id: str, reference: str) -> None: ...
 

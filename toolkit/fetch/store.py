@@ -200,6 +200,27 @@ class Store:
             write_atomic(folder / f"{key.removeprefix('sha256:')}.json", canonical_bytes(value))
 
 
+def delete_store(root: Path) -> None:
+    """Delete a store: the folders it made, its mark, and ``root`` itself when nothing else is in it.
+
+    Raises UsageError while another process builds with it, StoreError when something cannot be removed.
+    """
+    store = Store(root)
+    with store.errors():
+        descriptor = os.open(root / "locks" / "build.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in FOLDERS:
+                _remove_tree(root / name)
+            (root / CACHE_TAG).unlink()
+        except BlockingIOError as busy:
+            raise UsageError(f"The store at {root} is in use", "another process builds with it", "wait for it, then try again") from busy
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            root.rmdir()  # fails, as it should, while something that is not ours is in it
+
+
 def _remove_tree(folder: Path) -> None:
     """Remove a folder of ours, also where a tool made folders read-only."""
     for path, folders, _ in os.walk(folder):

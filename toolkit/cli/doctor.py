@@ -1,0 +1,95 @@
+"""``repro doctor``: is this host fit, what would be lost, what to do. Changes nothing, takes less than two seconds."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit.cli.common import DEFAULT_RUNS, JsonFlag, QuietFlag, RunsOption, StoreOption, command
+
+if TYPE_CHECKING:
+    from toolkit.engine.port import EngineFacts
+    from toolkit.errors import EngineError
+    from toolkit.host.checks import Finding
+    from toolkit.output import Output
+
+_ENGINE_SECONDS = 1.2
+_MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL", "absent": "-"}
+
+
+def doctor(
+    cpus: Annotated[str, typer.Option(help="Judge these CPUs, such as 0-3 (default: what the machine has).")] = "",
+    runs: RunsOption = DEFAULT_RUNS,
+    store: StoreOption = None,
+    json_mode: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Say whether this host is fit, and what to do. Changes nothing, takes less than two seconds."""
+    with command(json_mode=json_mode, quiet=quiet) as output:
+        from toolkit.fetch.store import store_root
+        from toolkit.host.checks import Surroundings, best_grade, check_syntax, examine
+        from toolkit.host.topology import read_topology
+        from toolkit.lease import lanes_folder
+
+        engine, problem = engine_facts()
+        around = Surroundings(
+            topology=read_topology(),
+            runs=runs,
+            store=store_root(store),
+            cpus=cpus,
+            engine=engine,
+            engine_error=problem,
+            lanes=lanes_folder(),
+        )
+        check_syntax(around)
+        findings = examine(around)
+        letter = best_grade(around, findings)
+        output.document(
+            {"schema": "repro.doctor/1", "grade": letter, "checks": [finding.to_json() for finding in findings]}
+        )
+        _print(findings, letter, output)
+        failed = next((finding for finding in findings if finding.state == "fail"), None)
+        if failed is not None:
+            raise typer.Exit(failed.exit_code)
+
+
+def engine_facts() -> tuple[EngineFacts | None, EngineError | None]:
+    """What the local engine says of itself, or why it does not; an engine that hangs is one that does not answer."""
+    from toolkit.engine.docker import connect
+    from toolkit.errors import EngineError, EngineUnavailable
+
+    facts: list[EngineFacts] = []
+    problems: list[EngineError] = []
+
+    def ask() -> None:
+        try:
+            facts.append(connect().facts())
+        except EngineError as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=ask, name="ask-engine", daemon=True)
+    thread.start()
+    thread.join(_ENGINE_SECONDS)
+    if facts:
+        return facts[0], None
+    late = EngineUnavailable(
+        "The container engine is too slow to answer",
+        f"nothing came within {_ENGINE_SECONDS:g} s",
+        "look at its log, and restart it: sudo systemctl restart docker",
+    )
+    return None, problems[0] if problems else late
+
+
+def _print(findings: list[Finding], letter: str | None, output: Output) -> None:
+    from toolkit.report.table import table
+
+    output.data(table([[_MARKS[one.state], one.id, one.found] for one in findings]))
+    advice = [one for one in findings if one.advice]
+    if advice:
+        output.data("")
+    for one in advice:
+        output.data(f"{_MARKS[one.state]} {one.id}: {one.advice}")
+    verdict = f"fit: grade {letter} at best today" if letter else "not fit: see FAIL above"
+    output.data(f"\n{verdict}" + (" (interference is not judged yet)" if letter else ""))

@@ -1,0 +1,65 @@
+"""``repro lock``: pins every input by digest; with ``--check`` only says whether all are pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.cli.common import CatalogueOption, JsonFlag, QuietFlag, StoreOption, command
+from toolkit.errors import CatalogueError, Reported
+from toolkit.output import error_document
+
+if TYPE_CHECKING:
+    from toolkit.output import Output
+
+
+def lock(
+    sdk: Annotated[
+        list[str] | None, typer.Option("--sdk", help="Lock only this entry; repeat it (default: everything).")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 2 when anything floats or is stale.")
+    ] = False,
+    base: Annotated[
+        bool, typer.Option("--base/--no-base", help="Also lock the base's packages anew (not with --sdk).")
+    ] = False,
+    store: StoreOption = None,
+    catalogue: CatalogueOption = None,
+    json_mode: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Pin every input by digest, or check that all are."""
+    with command(json_mode=json_mode, quiet=quiet) as output:
+        from toolkit.catalogue import load_catalogue
+        from toolkit.fetch.stage import check_lock, lock_entry, module_folders, relock
+        from toolkit.fetch.store import Store
+
+        found = load_catalogue(catalogue)
+        if check:
+            _report(check_lock(found, sdk), output)
+            return
+        opened = Store.open(store)
+        if sdk:
+            folders = [found.sdk(name).folder for name in sdk]
+            for folder in folders:
+                lock_entry(opened, folder, report=output.talk)
+        else:
+            relock(opened, found, base=base, report=output.talk)
+            folders = module_folders(found)
+        names = [folder.name for folder in folders]
+        output.document({"schema": "repro.lock-report/1", "locked": names, "problems": []})
+        output.data(f"locked {', '.join(names)}")
+
+
+def _report(problems: list[str], output: Output) -> None:
+    document: dict[str, Any] = {"schema": "repro.lock-report/1", "locked": [], "problems": problems}
+    if not problems:
+        output.document(document)
+        output.data("every input is pinned")
+        return
+    error = CatalogueError(
+        f"{len(problems)} lock problem(s)", "; ".join(problems), "run 'repro lock', or undo the change"
+    )
+    output.document({**document, "error": error_document(error)})
+    raise Reported(error)

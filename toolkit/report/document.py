@@ -1,0 +1,102 @@
+"""A sealed run as one value: ``repro.show/1``. Reads files of the run folder and checks them against the manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.canonical import sha256_file
+from toolkit.errors import ArchiveInvalid
+from toolkit.launch.folder import MANIFEST, RunFolder
+from toolkit.model.plan import CellPlan
+from toolkit.seal import last_results, read_json, read_plan
+
+READABLE_VERSIONS = (1,)
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any]:
+    """The manifest of a sealed run; ArchiveInvalid when it is missing, damaged, or of a version we cannot read."""
+    if not folder.sealed:
+        raise ArchiveInvalid(
+            f"run {folder.id} is not sealed",
+            "it still runs, or its command was killed",
+            "wait for it; after a kill, 'repro clean' seals what was measured",
+        )
+    manifest = read_json(folder.path / MANIFEST)
+    if manifest.get("schema_version") not in READABLE_VERSIONS:
+        raise ArchiveInvalid(
+            f"the manifest of run {folder.id} has schema version {manifest.get('schema_version')}",
+            f"this repro reads {', '.join(map(str, READABLE_VERSIONS))}",
+            "use the version of repro that wrote it, or a newer one",
+        )
+    from toolkit.schemas import validate
+
+    validate(manifest, "manifest")
+    return manifest
+
+
+def check_files(
+    folder: RunFolder, manifest: dict[str, Any], names: tuple[str, ...] = ("result.json", "plan.json")
+) -> None:
+    """Raises ArchiveInvalid when a file with one of these names is not the one that was sealed."""
+    for path, sealed in manifest["files"].items():
+        file = folder.path / path
+        if file.name not in names:
+            continue
+        found = sha256_file(file) if file.is_file() else "nothing"
+        if found != sealed["sha256"]:
+            raise ArchiveInvalid(
+                f"{path} of run {folder.id} is not what was sealed",
+                f"the manifest says sha256 {sealed['sha256']}, found {found}",
+                "restore the run folder from where it came, or launch again",
+            )
+
+
+def show_document(folder: RunFolder) -> dict[str, Any]:
+    """``repro.show/1`` of a sealed run. Raises ArchiveInvalid when a file it reads is not what was sealed."""
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    plan = read_plan(folder)
+    return {
+        "schema": "repro.show/1",
+        "run": manifest["run"],
+        "path": str(folder.path),
+        "state": manifest["state"],
+        "valid": manifest["valid"],
+        "grade": manifest["grade"]["letter"],
+        "grade_reasons": manifest["grade"]["reasons"],
+        "cells": [_cell(folder, manifest, plan.cell(cell["id"]), cell) for cell in manifest["cells"]],
+    }
+
+
+def _cell(folder: RunFolder, manifest: dict[str, Any], plan: CellPlan, sealed: dict[str, Any]) -> dict[str, Any]:
+    from toolkit.analyse.merge import merge_launches
+
+    rows = manifest["constraints"].get(plan.cell, {})
+    return {
+        "id": plan.cell,
+        "sdk": plan.sdk,
+        "module": plan.module,
+        "version": plan.version,
+        "workload": plan.workload,
+        "backend": plan.backend,
+        "backend_tier": plan.backend_tier,
+        "drive": plan.drive,
+        "arm": plan.arm,
+        "cpus": plan.cpus,
+        "shared_cpus": plan.shared_cpus,
+        "launches": sealed["launches"],
+        "metrics": merge_launches(last_results(folder, plan.cell)),
+        "broken": rows_in_state(rows, "broken"),
+        "unwitnessed": rows_in_state(rows, "unwitnessed"),
+    }
+
+
+def rows_in_state(constraints: dict[str, list[dict[str, Any]]], state: str) -> list[dict[str, Any]]:
+    """The limits of a cell that ended in this state, each with its container."""
+    keys = ("id", "requested", "effective", "witness")
+    return [
+        {"container": container, **{key: row[key] for key in keys}}
+        for container, rows in constraints.items()
+        for row in rows
+        if row["state"] == state
+    ]

@@ -1,0 +1,168 @@
+"""A run on the terminal: what ran, how well it was isolated, which launches count, and the numbers.
+
+Formatting only: every number comes from a document that scripts can have with ``--json``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.model.metrics import METRICS
+from toolkit.model.plan import CellPlan, Plan
+from toolkit.output import Output
+from toolkit.report.document import rows_in_state
+from toolkit.report.table import table
+from toolkit.units import readable
+
+Json = dict[str, Any]
+
+_RIGHT = frozenset({1, 3, 4})
+_FEW = 5
+
+
+def launch_summary(manifest: Json, document: Json, plan: Plan, out: Output) -> None:
+    """What ``repro launch`` prints at the end. ``document`` is ``repro.launch/1``."""
+    _heading(document["run"], manifest["state"], manifest["valid"], out)
+    _grade(manifest["grade"]["letter"], manifest["grade"]["reasons"], out)
+    for cell in document["cells"]:
+        _cell_heading(plan.cell(cell["id"]), out)
+        rows = manifest["constraints"].get(cell["id"], {})
+        print_cell(cell, rows_in_state(rows, "broken"), rows_in_state(rows, "unwitnessed"), out)
+    out.data(f"\nkept in {document['path']}")
+
+
+def show_run(document: Json, plan: Plan, out: Output) -> None:
+    """What ``repro show`` prints. ``document`` is ``repro.show/1``."""
+    _heading(document["run"], document["state"], document["valid"], out)
+    _grade(document["grade"], document["grade_reasons"], out)
+    for cell in document["cells"]:
+        _cell_heading(plan.cell(cell["id"]), out)
+        print_cell(cell, cell["broken"], cell["unwitnessed"], out)
+    out.data(f"\nkept in {document['path']}")
+
+
+def _heading(run: str, state: str, valid: bool, out: Output) -> None:
+    words = {"complete": "", "interrupted": ", interrupted", "recovered": ", recovered after its command was killed"}
+    out.data(f"run {run}: {'valid' if valid else 'NOT VALID'}{words[state]}")
+
+
+def _grade(letter: str, reasons: list[str], out: Output) -> None:
+    out.data(f"grade {letter}" + (f": {'; '.join(reasons)}" if reasons else ""))
+
+
+def _cell_heading(cell: CellPlan, out: Output) -> None:
+    out.data(f"\n{cell.sdk} {cell.version} ({cell.module}@{cell.version})")
+    work = f"{cell.arrival} {cell.rate_hz:g}/s" if cell.drive == "open" else f"go test -bench, count {cell.bench_count}"
+    shared = " (shared with agent, backend and host program)" if cell.shared_cpus else ""
+    arm = "" if cell.arm == "default" else f", arm {cell.arm}"
+    backend = f"{cell.backend} ({cell.backend_tier})"
+    out.data(f"{cell.workload} against {backend}, {cell.drive}: {work}, CPU {cell.cpus}{shared}{arm}")
+
+
+def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Output) -> None:
+    """Launches, limits that did not hold, and the numbers of a cell."""
+    for one in cell["launches"]:
+        out.data(launch_line(one))
+    for row in broken:
+        out.data(f"BROKEN {row['container']} {row['id']}: asked {row['requested']}, found {row['effective']}")
+    for row in unwitnessed:
+        out.data(f"unwitnessed {row['container']} {row['id']}: asked {row['requested']}")
+    if not any(one["valid"] for one in cell["launches"]):
+        out.data("no numbers: no launch is valid")
+        return
+    out.data("")
+    out.data(metrics_table(cell["metrics"]))
+    missing = without_value(cell["metrics"])
+    if missing:
+        out.data("\nwithout a value\n" + table([["  " + metric, reason] for metric, reason in missing]))
+
+
+def launch_line(one: Json) -> str:
+    """One attempt of one launch."""
+    retry = f" attempt {one['attempt']}" if one["attempt"] > 1 else ""
+    if not one["valid"]:
+        return f"launch {one['n']}{retry}: NOT VALID: {one['reason']}"
+    tainted = f", {one['tainted_windows']} tainted" if one["tainted_windows"] else ""
+    return f"launch {one['n']}{retry}: valid, {one['windows']} windows{tainted}"
+
+
+def metrics_table(metrics: Json) -> str:
+    """Every metric that has a value: number, unit, samples, launches, interval; those that only describe are marked."""
+    rows = [["metric", "value", "unit", "n", "launches", "95 % interval"]]
+    shown = [metric for metric in ordered(metrics) if metrics[metric]["value"] is not None]
+    for metric in shown:
+        entry = metrics[metric]
+        value, unit = readable(entry["value"], metric)
+        mark = "" if entry.get("compared", True) else " *"
+        rows.append([metric + mark, value, unit, str(entry["n"]), str(entry["launches"]), interval(metric, entry)])
+    note = "\n* shown, never compared between SDKs" if any(row[0].endswith(" *") for row in rows) else ""
+    return table(rows, right=_RIGHT) + note
+
+
+def interval(metric: str, entry: Json) -> str:
+    """The interval, or the sentence that says why there is none."""
+    if entry["ci"] is not None:
+        low, high = (readable(edge, metric) for edge in entry["ci"])
+        return f"{low[0]} {low[1]} to {high[0]} {high[1]}".replace("  ", " ").strip()
+    if entry["launches"] == 1:
+        return "no interval: one launch"
+    return f"no interval: fewer than {_FEW} launches" if entry["launches"] < _FEW else "no interval"
+
+
+def without_value(metrics: Json) -> list[tuple[str, str]]:
+    """(metrics with one reason, that reason), for those that have no value."""
+    reasons: dict[str, list[str]] = {}
+    for metric in ordered(metrics):
+        if metrics[metric]["value"] is None:
+            reasons.setdefault(metrics[metric].get("reason") or "not measured", []).append(metric)
+    return [(metric, reason) for reason, names in reasons.items() for metric in names]
+
+
+def ordered(metrics: Json) -> list[str]:
+    """Metric ids as the catalogue of metrics orders them; unknown ones last, by name."""
+    known = [metric for metric in METRICS if metric in metrics]
+    return known + sorted(metric for metric in metrics if metric not in METRICS)
+
+
+def comparison(original: Json, rerun: Json, out: Output) -> None:
+    """Two runs side by side, without a verdict. Both are ``repro.launch/1``."""
+    out.data(f"\noriginal {original['run']}: {_state(original)}, grade {original['grade']}")
+    out.data(f"re-run   {rerun['run']}: {_state(rerun)}, grade {rerun['grade']}")
+    after = {cell["id"]: cell for cell in rerun["cells"]}
+    for cell in original["cells"]:
+        out.data(f"\n{cell['id']}")
+        again = after.get(cell["id"])
+        if again is None:
+            out.data("not run again")
+            continue
+        for one in again["launches"]:
+            out.data(launch_line(one))
+        out.data(table(_side_by_side(cell["metrics"], again["metrics"]), right=frozenset({1, 2, 3})))
+    out.data("\ncompared without a verdict: that takes 5 launches of each")
+
+
+def _side_by_side(before: Json, after: Json) -> list[list[str]]:
+    rows = [["metric", "original", "re-run", "difference"]]
+    for metric in ordered({**before, **after}):
+        values = [side.get(metric, {}).get("value") for side in (before, after)]
+        if values == [None, None]:
+            continue
+        rows.append([metric, *(_cell_text(value, metric) for value in values), difference(values[0], values[1])])
+    return rows
+
+
+def _cell_text(value: float | None, metric: str) -> str:
+    return " ".join(readable(value, metric)).strip() if value is not None else "-"
+
+
+def difference(before: float | None, after: float | None) -> str:
+    """The change in per cent of the original."""
+    if before is None or after is None:
+        return "-"
+    if before == after:
+        return "0 %"
+    return f"{(after - before) / abs(before) * 100:+.1f} %" if before else "from 0"
+
+
+def _state(document: Json) -> str:
+    return "valid" if document["valid"] else "NOT VALID"
