@@ -4,8 +4,8 @@ Thin readers of kernel counters (proc(5) ``/proc/stat``, ``/proc/vmstat``, ``/pr
 v1 or v2) and a pure difference. The host reads them: newer engines mask such files inside containers. Take the
 snapshots at t0 and at each t0 + k windows of CLOCK_MONOTONIC, which host and containers share::
 
-    sampler = LedgerSampler(cpus="0", pids={"sdk": 4711}, ours=("sdk",), agent_cpus="1")
-    sampler.snapshot("measure"); ...; sampler.snapshot("window:0"); ...
+    sampler = LedgerSampler("0", 4711, agent_cpus="1")
+    sampler.snapshot("t0"); ...; sampler.snapshot("window:0"); ...
     write(ledger(sampler.snapshots, windows=3))
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 from toolkit.model.cpulist import parse_cpulist
 
 LEDGER_SCHEMA = "repro.ledger/1"
-START = "measure"
+START = "t0"
 _NS = 1_000_000_000
 _US = 1_000_000
 _STEAL = 7
@@ -75,26 +75,27 @@ def cgroup_files(pid: int, root: Path = Path("/")) -> CgroupFiles:
 
 
 class LedgerSampler:
-    """Takes snapshots when told. ``pids`` are the containers' first processes as the host sees them.
+    """Takes snapshots when told. ``pid`` is the host's number of the SDK container's first process, the agent.
 
-    ``ours`` are the roles whose programs run on the measured CPUs: the SDK, and the backend where it shares them. The
-    agents count as ours only where ``agent_cpus`` are measured CPUs.
+    ``backend_pid`` is given where the backend shares the measured CPUs: its time there is then ours, too. The agent's
+    own time counts as ours only where ``agent_cpus`` are measured CPUs.
     """
 
     def __init__(
         self,
         cpus: str,
-        pids: Mapping[str, int],
+        pid: int,
         *,
-        ours: Sequence[str] = ("sdk",),
+        backend_pid: int | None = None,
         agent_cpus: str = "",
         root: Path = Path("/"),
     ) -> None:
         self._cpus = parse_cpulist(cpus)
-        self._pids = {role: pids[role] for role in ours if role in pids}
+        self._pid = pid
+        self._ours = (pid,) if backend_pid is None else (pid, backend_pid)
         self._agent_is_ours = bool(agent_cpus) and bool(set(parse_cpulist(agent_cpus)) & set(self._cpus))
         self._root = root
-        self._files: dict[str, CgroupFiles] = {}
+        self._files: dict[int, CgroupFiles] = {}
         self._snapshots: list[Snapshot] = []
 
     @property
@@ -103,7 +104,7 @@ class LedgerSampler:
         return tuple(self._snapshots)
 
     def snapshot(self, label: str) -> Snapshot:
-        """Read all counters now: ``measure`` at t0, ``window:<k>`` at the end of window k, ``end``. Never raises."""
+        """Read all counters now: ``t0``, ``window:<k>`` at the end of window k, ``end``. Never raises."""
         values: dict[str, Any] = {}
         problems: dict[str, str] = {}
         readers = (self._read_stat, self._read_swap, self._read_ours, self._read_throttling, self._read_pressure)
@@ -127,10 +128,10 @@ class LedgerSampler:
         return read_pressure((self._root / "proc/pressure/cpu").read_text())
 
     def _read_ours(self) -> dict[str, Any]:
-        return {"ours_seconds": sum(self._used(role, pid) for role, pid in self._pids.items())}
+        return {"ours_seconds": sum(self._used(pid) for pid in self._ours)}
 
-    def _used(self, role: str, pid: int) -> float:
-        files = self._cgroup(role, pid)
+    def _used(self, pid: int) -> float:
+        files = self._cgroup(pid)
         if files.percpu is not None:
             used = files.percpu.read_text().split()
             return sum(int(used[cpu]) for cpu in self._cpus) / _NS
@@ -143,13 +144,12 @@ class LedgerSampler:
         return total - (int(fields[11]) + int(fields[12])) / _ticks_hz()
 
     def _read_throttling(self) -> dict[str, Any]:
-        role = "sdk" if "sdk" in self._pids else next(iter(self._pids))
-        return read_throttling(self._cgroup(role, self._pids[role]).stat.read_text())
+        return read_throttling(self._cgroup(self._pid).stat.read_text())
 
-    def _cgroup(self, role: str, pid: int) -> CgroupFiles:
-        if role not in self._files:
-            self._files[role] = cgroup_files(pid, self._root)
-        return self._files[role]
+    def _cgroup(self, pid: int) -> CgroupFiles:
+        if pid not in self._files:
+            self._files[pid] = cgroup_files(pid, self._root)
+        return self._files[pid]
 
 
 _FIELDS = {

@@ -131,7 +131,7 @@ def _draws(launches: int, seed: int) -> list[list[int]]:
 
 def _interval(
     merged: Value, estimate: Estimator | None, draws: Sequence[Sequence[int]]
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[list[float] | None, str | None]:
     if merged.value is None or estimate is None:
         return None, merged.reason
     if not draws:
@@ -142,4 +142,4 @@ def _interval(
     tail = (1 - LEVEL) / 2
     low = estimates[nearest_rank(round(tail, 6), len(estimates)) - 1]
     high = estimates[nearest_rank(round(1 - tail, 6), len(estimates)) - 1]
-    return {"low": low, "high": high, "level": LEVEL, "method": "percentile bootstrap over launches"}, None
+    return [low, high], None

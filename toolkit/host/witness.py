@@ -3,9 +3,8 @@
 It is not the truth, it is another pair of eyes: where it and the journal disagree beyond a stated tolerance, one of
 them is wrong and the launch is invalid. Looking walks the process table (2 ms with 100 processes), so not more often::
 
-    witness = Witness({"sdk": 4711})
-    witness.look("measure"); ...; witness.look("window:0")
-    disagreements("sdk", witness.views("sdk"), sdk_evidence.samples, affinity="0")
+    views = [("t0", view_processes(4711)), ..., ("window:0", view_processes(4711))]
+    disagreements("sdk", views, sdk_evidence.samples, affinity="0")
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -32,14 +31,12 @@ SAMPLE_DISTANCE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class View:
+class ProcessView:
     """One look at one container's program: its processes below the agent, which is not counted.
 
     ``affinity`` holds each distinct CPU list of its threads, sorted. ``problem`` says why there is nothing to see.
     """
 
-    role: str
-    label: str
     monotonic_ns: int
     cpu_seconds: float = 0.0
     rss_bytes: int = 0
@@ -52,8 +49,6 @@ class View:
     def to_json(self) -> dict[str, Any]:
         """Without process numbers."""
         return {
-            "role": self.role,
-            "when": self.label,
             "monotonic_ns": self.monotonic_ns,
             "cpu_seconds": self.cpu_seconds,
             "rss_bytes": self.rss_bytes,
@@ -65,52 +60,44 @@ class View:
         }
 
 
-class Witness:
-    """Looks at containers by the host's number of their first process (the agent)."""
-
-    def __init__(self, pids: Mapping[str, int]) -> None:
-        self._pids = dict(pids)
-        self._views: list[View] = []
-
-    def look(self, label: str) -> list[View]:
-        """One view per container, now. Never raises: a process that is gone is a view that says so."""
-        views = [_look(role, pid, label) for role, pid in self._pids.items()]
-        self._views += views
-        return views
-
-    def views(self, role: str) -> tuple[View, ...]:
-        """All views of one container, in order."""
-        return tuple(view for view in self._views if view.role == role)
+Views = Sequence[tuple[str, ProcessView]]
+"""Looks in order, each with when it was: ``t0``, ``window:<k>``, ``end``."""
 
 
-def _look(role: str, pid: int, label: str) -> View:
+def view_processes(pid: int) -> ProcessView:
+    """Look at a container by the host's number of its first process (the agent), now.
+
+    Never raises: a process that is gone is a view that says so.
+    """
     import psutil
 
     moment = time.monotonic_ns()
     try:
         agent = psutil.Process(pid)
         children = agent.children(recursive=True)
+        own = _affinity(thread.id for thread in agent.threads())
     except psutil.Error as problem:
-        return View(role, label, moment, problem=type(problem).__name__)
+        return ProcessView(moment, problem=type(problem).__name__)
     cpu, rss, seen = 0.0, 0, 0
     tasks: list[int] = []
     for child in children:
         try:
             with child.oneshot():
                 times = child.cpu_times()
-                cpu += times.user + times.system
-                rss += child.memory_info().rss
-                tasks += [thread.id for thread in child.threads()]
-                seen += 1
+                memory = child.memory_info().rss
+            threads = [thread.id for thread in child.threads()]
         except psutil.Error:
             continue
+        cpu += times.user + times.system
+        rss += memory
+        tasks += threads
+        seen += 1
     if not seen:
-        return View(role, label, moment, problem="the agent has no processes below it")
-    own = _affinity(thread.id for thread in agent.threads())
-    return View(role, label, moment, cpu, rss, seen, len(tasks), _affinity(tasks), own)
+        return ProcessView(moment, agent_affinity=own, problem="the agent has no processes below it")
+    return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own)
 
 
-def _affinity(tasks: Any) -> tuple[str, ...]:
+def _affinity(tasks: Iterable[int]) -> tuple[str, ...]:
     # Per thread, by sched_getaffinity(2) (any user may ask): psutil's cpu_affinity() is that of the main thread.
     lists = set()
     for task in tasks:
@@ -122,34 +109,34 @@ def _affinity(tasks: Any) -> tuple[str, ...]:
 
 
 def disagreements(
-    role: str, views: Sequence[View], samples: Sequence[Sample], *, affinity: str, agent_affinity: str = ""
+    role: str, views: Views, samples: Sequence[Sample], *, affinity: str, agent_affinity: str = ""
 ) -> list[Finding]:
     """Where the witness and the journal do not agree. ``affinity``, ``agent_affinity``: the planned CPU lists.
 
     CPU time is compared between successive looks, resident memory with the samples around each look.
     """
-    seen = [view for view in views if not view.problem]
+    seen = [(when, view) for when, view in views if not view.problem]
     if not seen:
         return [Finding("witness", f"{role}: the host never saw the program", 0, 1)]
     findings = []
-    for view in seen:
-        findings += _wrong_affinity(view, affinity, agent_affinity)
-        findings += _wrong_rss(view, samples)
-    for before, after in pairwise(seen):
-        findings += _wrong_cpu(before, after, samples)
+    for when, view in seen:
+        findings += _wrong_affinity(f"{role}: at {when}", view, affinity, agent_affinity)
+        findings += _wrong_rss(f"{role}: at {when}", view, samples)
+    for (earlier, before), (later, after) in pairwise(seen):
+        findings += _wrong_cpu(f"{role}: from {earlier} to {later}", before, after, samples)
     return findings
 
 
-def _wrong_affinity(view: View, affinity: str, agent_affinity: str) -> list[Finding]:
+def _wrong_affinity(place: str, view: ProcessView, affinity: str, agent_affinity: str) -> list[Finding]:
     findings = []
     for name, planned, found in (("program", affinity, view.affinity), ("agent", agent_affinity, view.agent_affinity)):
         if planned and found != (format_cpulist(parse_cpulist(planned)),):
-            cause = f"{view.role}: at {view.label} the host saw the {name}'s threads on other CPUs"
+            cause = f"{place} the host saw the {name}'s threads on other CPUs"
             findings.append(Finding("witness", cause, "; ".join(found), planned))
     return findings
 
 
-def _wrong_rss(view: View, samples: Sequence[Sample]) -> list[Finding]:
+def _wrong_rss(place: str, view: ProcessView, samples: Sequence[Sample]) -> list[Finding]:
     around = _around(samples, view.monotonic_ns)
     if not around:
         return []
@@ -157,7 +144,7 @@ def _wrong_rss(view: View, samples: Sequence[Sample]) -> list[Finding]:
     high = max(sample.rss_bytes for sample in around)
     # The program may have moved between the two samples and the look, so their range counts, not a line between them.
     if view.rss_bytes > high + _rss_tolerance(high) or view.rss_bytes < low - _rss_tolerance(low):
-        cause = f"{view.role}: at {view.label} the host saw another resident size than the journal ({low} to {high})"
+        cause = f"{place} the host saw another resident size than the journal ({low} to {high} bytes)"
         return [Finding("witness", cause, view.rss_bytes, high)]
     return []
 
@@ -166,13 +153,13 @@ def _rss_tolerance(size: int) -> float:
     return size * RSS_TOLERANCE_SHARE + RSS_TOLERANCE_BYTES
 
 
-def _wrong_cpu(before: View, after: View, samples: Sequence[Sample]) -> list[Finding]:
+def _wrong_cpu(place: str, before: ProcessView, after: ProcessView, samples: Sequence[Sample]) -> list[Finding]:
     start, end = _cpu_at(samples, before.monotonic_ns), _cpu_at(samples, after.monotonic_ns)
     if start is None or end is None:
         return []
     journal, seen = end - start, after.cpu_seconds - before.cpu_seconds
     if abs(journal - seen) > max(abs(journal), abs(seen)) * CPU_TOLERANCE_SHARE + CPU_TOLERANCE_SECONDS:
-        cause = f"{after.role}: from {before.label} to {after.label} the host saw another CPU time than the journal"
+        cause = f"{place} the host saw another CPU time than the journal"
         return [Finding("witness", cause, round(seen, 4), round(journal, 4))]
     return []
 
