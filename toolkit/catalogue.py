@@ -1,9 +1,11 @@
-"""Reads the catalogue: ``images/sdks``, ``images/workloads``, ``images/backends``, and a user's own folder of the same shape.
+"""Reads the catalogue: ``images/sdks``, ``images/workloads``, ``images/backends``, and a user's own folder of the
+same shape.
 
     catalogue = load_catalogue()
     catalogue.sdk("go-openai").version
 
-Adding an SDK is adding a folder; what is missing, misspelt or floating in it is a CatalogueError that names file and key.
+Adding an SDK is adding a folder; what is missing, misspelt or floating in it is a CatalogueError that names file and
+key.
 """
 
 from __future__ import annotations
@@ -286,7 +288,8 @@ def locked_go() -> str:
 
 def _memory_bytes(text: str) -> int:
     match = _MEMORY.match(text)
-    assert match is not None  # the model has checked the pattern
+    if match is None:
+        raise ValueError(f"not a size: {text!r}")  # the model has checked the pattern before
     return int(match[1]) * _UNIT_BYTES[match[2]]
 
 
@@ -311,7 +314,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", self.peek_event().start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", None)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:

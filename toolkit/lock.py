@@ -1,6 +1,7 @@
 """Locks: which bytes a build may use. Locks are files (docs/adr/0003-locks-are-files.md).
 
-``images/lock.json`` pins the base (Debian packages) and the toolchain; the ``lock.json`` beside each go.mod pins every module file::
+``images/lock.json`` pins the base (Debian packages) and the toolchain; the ``lock.json`` beside each go.mod pins
+every module file::
 
     lock = read_lock()
     lock.base.packages[0].sha256
@@ -116,7 +117,8 @@ def base_from_image(reference: str) -> BaseLock:
 def read_modules(folder: Path) -> ModulesLock:
     """Read the lock.json of a Go module of ours, and check that it belongs to the go.mod and go.sum beside it.
 
-    Raises CatalogueError for a missing or malformed lock, InputMismatch when go.mod or go.sum changed since it was made.
+    Raises CatalogueError for a missing or malformed lock, InputMismatch when go.mod or go.sum changed since it was
+    made.
     """
     file = folder / "lock.json"
     lock = parse_modules(_load(file, MODULES_SCHEMA), file)

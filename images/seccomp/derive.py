@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Derives profile.json from default.json: the default of github.com/moby/profiles/seccomp v0.3.0 (Apache-2.0, see LICENSE),
+"""Derives profile.json from default.json: the default of github.com/moby/profiles/seccomp v0.3.0 (Apache-2.0, see
+LICENSE),
 plus the three system calls that numactl and allocators bound to a memory node need under `cap-drop ALL`.
 
     python derive.py           writes profile.json
     python derive.py --check   exit 1 when profile.json is not what would be written
 
-To take a newer default: `go mod download -json github.com/moby/profiles/seccomp@vX.Y.Z`, copy default.json and LICENSE from its
+To take a newer default: `go mod download -json github.com/moby/profiles/seccomp@vX.Y.Z`, copy default.json and
+LICENSE from its
 folder, change VERSION and the pinned hash here, run this script, and read the difference.
 """
 

@@ -1,4 +1,5 @@
-"""Assembles images: layer tars of ours, a fixed configuration, a docker archive, loaded; then the engine's view is compared with ours.
+"""Assembles images: layer tars of ours, a fixed configuration, a docker archive, loaded; then the engine's view is
+compared with ours.
 
 image = assemble(runtime, [base_tar, sdk_tar], kind="sdk", name="go-openai")
 load(engine, image, folder)
@@ -6,6 +7,7 @@ load(engine, image, folder)
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ _MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Assembled:
-    """An image as files: its configuration and its layer tars, bottom first. ``reference`` is the name it is loaded under."""
+    """An image as files: its configuration and its layer tars, bottom first. ``reference`` is the name it is loaded
+    under.
+    """
 
     kind: str
     id: str
@@ -46,7 +50,8 @@ def reference(kind: str, name: str, config_digest: str) -> str:
 def assemble(
     runtime: dict[str, Any], layers: Sequence[Path], *, kind: str, name: str, content: bool = True
 ) -> Assembled:
-    """Compute an image from its runtime configuration and layer tars; ``content=False`` leaves the content digest empty.
+    """Compute an image from its runtime configuration and layer tars; ``content=False`` leaves the content digest
+    empty.
 
     Raises OSError.
     """
@@ -56,7 +61,9 @@ def assemble(
 
 
 def write_archive(stream: BinaryIO, image: Assembled, *, skip_layers: int = 0) -> None:
-    """Write a docker archive. ``skip_layers`` bottom layers are named but left out (the engine must hold them already)."""
+    """Write a docker archive. ``skip_layers`` bottom layers are named but left out (the engine must hold them
+    already).
+    """
     config_name = image.identity.config_digest.removeprefix("sha256:") + ".json"
     names = [f"{diff_id.removeprefix('sha256:')}/layer.tar" for diff_id in image.identity.diff_ids]
     manifest = [{"Config": config_name, "Layers": names, "RepoTags": [image.reference]}]
@@ -73,17 +80,17 @@ def write_archive(stream: BinaryIO, image: Assembled, *, skip_layers: int = 0) -
 def load(engine: Engine, image: Assembled, folder: Path, *, below: Assembled | None = None) -> None:
     """Load an image and compare what the engine then has with what we computed.
 
-    ``below`` is an image that shares the bottom layers; when the engine has it, only the layers above travel. That works on the
-    graph-driver store alone, so a refusal falls back to the full archive. Raises EngineRefused when the engine holds something else.
+    ``below`` is an image that shares the bottom layers; when the engine has it, only the layers above travel. That
+    works on the
+    graph-driver store alone, so a refusal falls back to the full archive. Raises EngineRefused when the engine holds
+    something else.
     """
     if matches(engine, image):
         return
     archive = folder / "image.tar"
     if below is not None and matches(engine, below):
-        try:
+        with contextlib.suppress(EngineRefused):
             _load(engine, archive, image, skip_layers=len(below.layers))
-        except EngineRefused:
-            pass
         if matches(engine, image):
             return
     _load(engine, archive, image, skip_layers=0)
@@ -110,7 +117,9 @@ def matches(engine: Engine, image: Assembled) -> bool:
 
 
 def holds(engine: Engine, name: str, diff_ids: Sequence[str], runtime: dict[str, Any]) -> bool:
-    """Whether the engine's image of that name has these layers and this runtime configuration (its image ID is no identity)."""
+    """Whether the engine's image of that name has these layers and this runtime configuration (its image ID is no
+    identity).
+    """
     view = engine.image(name)
     if view is None or list(view.get("RootFS", {}).get("Layers") or []) != list(diff_ids):
         return False

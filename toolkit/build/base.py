@@ -1,4 +1,5 @@
-"""The base layer: written by us from the data members of locked .deb files. Nothing is installed, nothing of the host is in it.
+"""The base layer: written by us from the data members of locked .deb files. Nothing is installed, nothing of the host
+is in it.
 
 rows = relock(apt, folder)                     # which packages, which bytes
 write_base(layer_path, {row.name: deb_path})   # the same .deb files give the same layer, anywhere
@@ -16,33 +17,39 @@ from toolkit.errors import InputUnavailable
 
 # What a Go binary, numactl, and C or C++ engines need at run time; no shell, no package manager.
 PACKAGES = (
-    "base-files", "ca-certificates", "libc6", "libffi8", "libgcc-s1", "libgomp1", "libnuma1", "libstdc++6", "netbase", "numactl", "tzdata",
+    "base-files", "ca-certificates", "libc6", "libffi8", "libgcc-s1", "libgomp1", "libnuma1", "libstdc++6",
+    "netbase", "numactl", "tzdata",
 )  # fmt: skip
 _COMPILER_BASE = re.compile(r"\bgcc-\d+-base\b")
 
 _DROPPED = (
     "usr/share/man/", "usr/share/locale/", "usr/share/lintian/", "usr/share/info/", "usr/share/bug/",
-    "usr/share/zoneinfo/right/", "usr/share/zoneinfo/posix/", "usr/share/base-files/", "usr/sbin/", "usr/lib/x86_64-linux-gnu/gconv/",
-    "usr/share/gcc/", "usr/share/gdb/", "usr/share/debconf/", "etc/update-motd.d/", "var/backups/", "var/mail", "var/local", "var/spool/",
+    "usr/share/zoneinfo/right/", "usr/share/zoneinfo/posix/", "usr/share/base-files/", "usr/sbin/",
+    "usr/lib/x86_64-linux-gnu/gconv/",
+    "usr/share/gcc/", "usr/share/gdb/", "usr/share/debconf/", "etc/update-motd.d/", "var/backups/", "var/mail",
+    "var/local", "var/spool/",
 )  # fmt: skip
 _KEPT_DOC = re.compile(r"^usr/share/doc(/[^/]+(/copyright)?)?$")
 _CERTIFICATES = "usr/share/ca-certificates/"
 _NOBODY = 65534
 
-_PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+_USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 _GROUP = "root:x:0:\nnogroup:x:65534:\n"
 _NSSWITCH = "passwd: files\ngroup: files\nhosts: files\nnetworks: files\nprotocols: files\nservices: files\n"
 
+_FOLDERS = (
+    "boot", "dev", "etc", "home", "proc", "repro", "repro/out", "repro/run", "run", "sys", "usr", "usr/bin", "usr/lib",
+    "usr/lib64", "usr/sbin", "var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status.d",
+)  # fmt: skip
+
 
 def skeleton() -> list[Entry]:
-    """What no package brings: merged-usr links, users, name service, the folders a launch mounts on. No resolver, no host name."""
+    """What no package brings: merged-usr links, users, name service, mount points. No resolver, no host name."""
     links = [Entry.symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
-    folders = ["boot", "dev", "etc", "home", "proc", "repro", "repro/out", "repro/run", "run", "sys", "usr", "usr/bin", "usr/lib", "usr/lib64",
-               "usr/sbin", "var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status.d"]  # fmt: skip
-    files = {"etc/passwd": _PASSWD, "etc/group": _GROUP, "etc/nsswitch.conf": _NSSWITCH}
+    files = {"etc/passwd": _USERS, "etc/group": _GROUP, "etc/nsswitch.conf": _NSSWITCH}
     return [
         *links,
-        *(Entry.folder(path) for path in folders),
+        *(Entry.folder(path) for path in _FOLDERS),
         Entry.folder("root", 0o700),
         Entry.folder("tmp", 0o1777),
         Entry.symlink("etc/localtime", "/usr/share/zoneinfo/Etc/UTC"),
@@ -92,16 +99,14 @@ def compiler_base(libgcc: Path) -> str:
 def _known(found: Mapping[str, Entry], entry: Entry) -> bool:
     """Two packages may share a folder; a file of the skeleton wins over a package's."""
     before = found.get(entry.path)
-    return before is not None and (before.kind == entry.kind or before.kind == "symlink")
+    return before is not None and (before.kind in {entry.kind, "symlink"})
 
 
 def _bundle(entries: Iterable[Entry]) -> bytes:
     """All certificates of the package, in the order of their names, as update-ca-certificates would write them."""
-    parts = []
-    for entry in sorted(entries, key=lambda entry: entry.path):
-        if entry.path.startswith(_CERTIFICATES) and entry.kind == "file" and isinstance(entry.source, bytes):
-            parts.append(entry.source.rstrip(b"\n") + b"\n")
-    return b"".join(parts)
+    chosen = [entry for entry in entries if entry.path.startswith(_CERTIFICATES) and entry.kind == "file"]
+    sources = [entry.source for entry in sorted(chosen, key=lambda entry: entry.path)]
+    return b"".join(source.rstrip(b"\n") + b"\n" for source in sources if isinstance(source, bytes))
 
 
 def _with_parents(found: dict[str, Entry]) -> dict[str, Entry]:

@@ -1,6 +1,8 @@
-"""Compiles one target in a hardened container: no network, no capabilities, read-only root, bounded memory, processes and time.
+"""Compiles one target in a hardened container: no network, no capabilities, read-only root, bounded memory, processes
+and time.
 
-``docker build`` can drop nothing; this can. Sources and modules are bound read-only, the output is one file made beforehand.
+``docker build`` can drop nothing; this can. Sources and modules are bound read-only, the output is one file made
+beforehand.
 """
 
 from __future__ import annotations
@@ -25,13 +27,19 @@ _STDERR_BYTES = 16 * 1024
 _CACHE = "/cache"
 _RUN_LABEL = "build"
 UID = 65534
-# What the agent, the harness and most SDKs use of the standard library: 220 of its 350 packages, two thirds of the time.
+_FOLDER_MODE = 0o755  # whatever the umask: the compiler runs as another user
+# What the agent, the harness and most SDKs use of the standard library: 220 of its 350 packages, two thirds of the
+# time.
 # What is missing here is compiled where it is needed.
 _WARMED = (
-    "compress/gzip", "container/heap", "container/list", "crypto/hmac", "crypto/sha256", "crypto/x509", "encoding/base64", "encoding/hex",
-    "encoding/json", "encoding/xml", "expvar", "flag", "hash/crc32", "hash/fnv", "html", "iter", "log/slog", "maps", "math/rand",
-    "math/rand/v2", "mime/multipart", "net/http", "net/http/httptrace", "net/http/httputil", "net/netip", "net/textproto", "os/exec",
-    "os/signal", "os/user", "regexp", "runtime/metrics", "runtime/pprof", "slices", "testing", "text/template", "unicode/utf16",
+    "compress/gzip", "container/heap", "container/list", "crypto/hmac", "crypto/sha256", "crypto/x509",
+    "encoding/base64", "encoding/hex",
+    "encoding/json", "encoding/xml", "expvar", "flag", "hash/crc32", "hash/fnv", "html", "iter", "log/slog",
+    "maps", "math/rand",
+    "math/rand/v2", "mime/multipart", "net/http", "net/http/httptrace", "net/http/httputil", "net/netip",
+    "net/textproto", "os/exec",
+    "os/signal", "os/user", "regexp", "runtime/metrics", "runtime/pprof", "slices", "testing", "text/template",
+    "unicode/utf16",
 )  # fmt: skip
 
 
@@ -56,7 +64,9 @@ def build_spec(
 
 
 def compile_target(engine: Engine, store: Store, target: Target, image: str, folder: Path) -> Path:
-    """Compile; returns the binary below ``folder``. Raises BuildFailed with the compiler's words, InputMismatch, EngineError."""
+    """Compile; returns the binary below ``folder``. Raises BuildFailed with the compiler's words, InputMismatch,
+    EngineError.
+    """
     context = folder / "context"
     write_target(store, target, context)
     out = folder / target.binary
@@ -75,7 +85,7 @@ def compile_target(engine: Engine, store: Store, target: Target, image: str, fol
 
 @contextlib.contextmanager
 def ran(engine: Engine, spec: ContainerSpec, title: str) -> Iterator[str]:
-    """Run a build container to its good end; gives its id, removes it afterwards whatever happens. Raises BuildFailed."""
+    """Run a build container to its good end; gives its id, removes it whatever happens. Raises BuildFailed."""
     container, _ = engine.create(spec)
     try:
         engine.start(container)
@@ -120,7 +130,7 @@ def write_target(store: Store, target: Target, context: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(blob, place)
         for folder, _, _ in os.walk(context):
-            os.chmod(folder, 0o755)
+            Path(folder).chmod(_FOLDER_MODE)
 
 
 def _link(blob: Path, place: Path) -> None:
@@ -137,7 +147,9 @@ def _place(path: Path, data: bytes) -> None:
 
 
 def warm_standard_library(engine: Engine, image: str, layer: Path) -> None:
-    """Compile the standard library in a container of its own and write the cache as a layer tar. It holds times: outside every identity."""
+    """Compile the standard library in a container of its own and write the cache as a layer tar. It holds times:
+    outside every identity.
+    """
     spec = build_spec(image, (GO, "build", *_WARMED))
     with ran(engine, spec, "the standard library") as container, layer.open("wb") as stream:
         for block in engine.copy_out(container, _CACHE):

@@ -1,4 +1,6 @@
-"""Reads Debian packages: the ar container, the data member as entries, the control fields. Nothing is installed or run."""
+"""Reads Debian packages: the ar container, the data member as entries, the control fields. Nothing is installed or
+run.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def members(path: Path) -> dict[str, bytes]:
 
 
 def control(path: Path) -> dict[str, str]:
-    """The control fields of a .deb (``Package``, ``Version``, ``Depends`` ...). Raises InputMismatch, InputUnavailable."""
+    """The control fields of a .deb (``Package``, ``Version``, ``Depends`` ...). Raises InputMismatch,
+    InputUnavailable.
+    """
     fields: dict[str, str] = {}
     for line in control_text(path).splitlines():
         if line[:1] not in (" ", "\t") and ":" in line:
@@ -60,7 +64,9 @@ def control_text(path: Path) -> str:
 
 
 def entries(path: Path) -> list[Entry]:
-    """The data member's files, folders and links, at merged-usr paths. Raises InputMismatch for anything else (devices)."""
+    """The data member's files, folders and links, at merged-usr paths. Raises InputMismatch for anything else
+    (devices).
+    """
     found: list[Entry] = []
     contents: dict[str, bytes] = {}
     with _open_tar(path, "data.tar") as tar:

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from toolkit.build import base as base_layer
 from toolkit.build import compile as compiler
@@ -102,7 +103,7 @@ class Foundation:
         return folder / "base.tar"
 
     def _image_layers(self, reference: str, folder: Path) -> list[Path]:
-        """The layers of --base IMAGE as the engine saves them, checked for the one program a launch needs of its base."""
+        """The layers of --base IMAGE as the engine saves them, checked for the program a launch needs of its base."""
         archive = folder / "saved.tar"
         with archive.open("wb") as stream:
             for block in self._engine.save(reference):
@@ -141,7 +142,7 @@ class Foundation:
         return image
 
     def compiler_image(self, base: Base, chain: ToolchainLock, *, no_cache: bool) -> str:
-        """The reference of the image that compiles: toolchain plus the standard library, compiled once per toolchain and base."""
+        """The reference of the image that compiles: toolchain plus a compiled standard library."""
         if self._compiler:
             return self._compiler
         with self._store.temporary() as folder:
@@ -176,14 +177,20 @@ class Foundation:
 
 def bare_image(layers: list[Path], *, kind: str, name: str) -> Assembled:
     """An image for building only: root, no entry point."""
-    runtime = identity.runtime_config(entrypoint=(), labels=identity.labels(kind, name), user="")
-    return assemble(
-        {key: value for key, value in runtime.items() if value}, layers, kind=kind, name=name, content=False
-    )
+    return assemble(identity.builder_config(kind, name), layers, kind=kind, name=name, content=False)
+
+
+def saved_config(archive: Path) -> dict[str, Any]:
+    """The configuration of the image in a docker archive."""
+    with tarfile.open(archive, "r:") as tar:
+        config: dict[str, Any] = json.loads(_member(tar, json.loads(_member(tar, "manifest.json"))[0]["Config"]))
+        return config
 
 
 def saved_layers(archive: Path, folder: Path) -> list[Path]:
-    """The layer tars of a docker archive, bottom first, checked against the diff ids of its configuration. Raises InputMismatch."""
+    """The layer tars of a docker archive, bottom first, checked against the diff ids of its configuration. Raises
+    InputMismatch.
+    """
     with tarfile.open(archive, "r:") as tar:
         manifest = json.loads(_member(tar, "manifest.json"))[0]
         diff_ids = json.loads(_member(tar, manifest["Config"]))["rootfs"]["diff_ids"]

@@ -2,7 +2,8 @@
 
     identify(config, [layer_path]) -> ImageIdentity
 
-The content digest ("content/1") covers the flattened tree: path, type, mode, owner, size, sha256 and link target of everything that
+The content digest ("content/1") covers the flattened tree: path, type, mode, owner, size, sha256 and link target of
+everything that
 is left after whiteouts, without times. Two images with one content digest hold the same files.
 """
 
@@ -22,7 +23,8 @@ EPOCH = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USER = "65534:65534"
 _RUNTIME_KEYS = (
-    "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "OnBuild", "Shell", "StopSignal", "User", "Volumes", "WorkingDir"
+    "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "OnBuild", "Shell", "StopSignal", "User",
+    "Volumes", "WorkingDir",
 )  # fmt: skip
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -38,6 +40,11 @@ def runtime_config(*, entrypoint: Sequence[str], labels: Mapping[str, str], user
     if entrypoint:
         config["Entrypoint"] = list(entrypoint)
     return config
+
+
+def builder_config(kind: str, name: str) -> dict[str, Any]:
+    """The runtime configuration of an image that only builds: root, nothing to start."""
+    return {"Env": [f"PATH={PATH}"], "Labels": labels(kind, name), "WorkingDir": "/"}
 
 
 def labels(kind: str, name: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """The build stage: from locks and sources to images in the engine, whose identity we computed.
 
-    built = ensure_images(engine, catalogue, sdk=sdk, backend=backend, store=store, options=BuildOptions(), report=print)
+    built = ensure_images(engine, catalogue, sdk=sdk, backend=backend, store=store, options=BuildOptions(),
+    report=print)
     built.sdk.reference, built.lock
 
-Warm path: when the store remembers images for the same inputs and the engine holds them, nothing is fetched, compiled or loaded.
+Warm path: when the store remembers images for the same inputs and the engine holds them, nothing is fetched, compiled
+or loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 from toolkit.build import compile as compiler
 from toolkit.build import foundation, identity, records, targets
-from toolkit.build.assemble import Assembled, assemble, load
+from toolkit.build.assemble import assemble, load
 from toolkit.build.targets import Target
 from toolkit.build.ustar import Entry, write_layer
 from toolkit.canonical import digest
@@ -45,7 +47,9 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuiltSet:
-    """The images of a launch, all in the engine. ``lock`` is the run's lock.json; ``base_state`` is locked or relocked."""
+    """The images of a launch, all in the engine. ``lock`` is the run's lock.json; ``base_state`` is locked or
+    relocked.
+    """
 
     sdk: BuiltImage
     backend: BuiltImage
@@ -66,7 +70,8 @@ def ensure_images(
 ) -> BuiltSet:
     """The images for a launch of ``sdk`` against ``backend``, built if need be.
 
-    Raises CatalogueError, InputMismatch (with the input's name), InputUnavailable (with the ways out), BuildFailed, StoreError, EngineError.
+    Raises CatalogueError, InputMismatch (with the input's name), InputUnavailable (with the ways out), BuildFailed,
+    StoreError, EngineError.
     """
     del catalogue  # the entries say all; kept in the signature for entries that will share parts
     build = Build(engine, store, options or BuildOptions(), report)
@@ -136,7 +141,10 @@ class Build:
         compiled: dict[str, Path] = {}
         for target in (agent, *(target for _, _, target in wanted)):
             compiled[target.binary] = self._binary(ground, base, target, folders[target.binary])
-        images = {kind: self._image(kind, name, base, agent, target, compiled) for kind, name, target in wanted}
+        images = {
+            kind: self._image(kind, name, base, agent=agent, target=target, compiled=compiled)
+            for kind, name, target in wanted
+        }
         return base.built, images
 
     def _ensure_base_lock(self, ground: foundation.Foundation) -> None:
@@ -168,8 +176,16 @@ class Build:
         return self._store.blob_path(sha256)
 
     def _image(
-        self, kind: str, name: str, base: foundation.Base, agent: Target, target: Target, compiled: Mapping[str, Path]
+        self,
+        kind: str,
+        name: str,
+        base: foundation.Base,
+        *,
+        agent: Target,
+        target: Target,
+        compiled: Mapping[str, Path],
     ) -> BuiltImage:
+        """Assemble, load and remember one image that a launch starts."""
         with self._store.temporary() as folder:
             layer = folder / "layer.tar"
             with layer.open("wb") as stream:
@@ -225,7 +241,8 @@ def program_entries(agent: Path, binary: str, program: Path) -> list[Entry]:
 def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> BuiltSet | None:
     """The images of an earlier run, from its lock.json, if engine or store still hold their exact content; else None.
 
-    Nothing is fetched or compiled, and the sources of this checkout do not matter. Raises InputMismatch for a changed layer, EngineError.
+    Nothing is fetched or compiled, and the sources of this checkout do not matter. Raises InputMismatch for a changed
+    layer, EngineError.
     """
     try:
         wanted = {kind: records.image_from_json(lock["images"][kind]) for kind in ("base", "sdk", "backend")}

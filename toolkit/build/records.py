@@ -27,7 +27,9 @@ def remember(store: Store, image: Assembled, built: BuiltImage) -> None:
 
 
 def recall(store: Store, inputs_digest: str) -> tuple[BuiltImage, Assembled] | None:
-    """The image built before from these inputs, as long as its layers are in the store. Its bytes are checked when they are loaded."""
+    """The image built before from these inputs, as long as its layers are in the store. Its bytes are checked when
+    they are loaded.
+    """
     row = store.record(IMAGES, inputs_digest)
     if row is None:
         return None
@@ -43,7 +45,9 @@ def recall(store: Store, inputs_digest: str) -> tuple[BuiltImage, Assembled] | N
 
 
 def load_verified(engine: Engine, store: Store, image: Assembled, below: Assembled | None = None) -> None:
-    """Load an image from the store's layers when the engine lacks it. Raises InputMismatch for a changed layer, EngineError."""
+    """Load an image from the store's layers when the engine lacks it. Raises InputMismatch for a changed layer,
+    EngineError.
+    """
     if assemble.matches(engine, image):
         return
     for layer in image.layers:

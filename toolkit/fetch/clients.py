@@ -1,4 +1,6 @@
-"""Runs the host's package clients: argument lists, time limits, retries; output kept for the error text, never shown raw."""
+"""Runs the host's package clients: argument lists, time limits, retries; output kept for the error text, never
+shown raw.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def run(
     timeout_seconds: float = 600.0,
     attempts: int = 1,
 ) -> Outcome:
-    """Run a client; a missing program is code 127, a time-out 124. Retried ``attempts`` times with a pause. Raises nothing."""
+    """Run a client; a missing program is code 127, a time-out 124. Retried ``attempts`` times with a pause. Raises
+    nothing.
+    """
     outcome = _once(command, env, cwd, timeout_seconds)
     for attempt in range(1, attempts):
         if outcome.ok or outcome.code == 127:

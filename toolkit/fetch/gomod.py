@@ -1,4 +1,5 @@
-"""Brings Go modules by the locked toolchain, run on the host with the user's own settings (GOPROXY, GOPRIVATE, netrc, CA, proxy).
+"""Brings Go modules by the locked toolchain, run on the host with the user's own settings (GOPROXY, GOPRIVATE, netrc,
+CA, proxy).
 
 Only ``*.zip`` and ``*.mod`` files are kept: a file proxy of those builds the same bytes as the whole cache.
 """
@@ -19,7 +20,8 @@ from toolkit.model.inputs import LockedFile
 _FETCH_SECONDS = 900.0
 _ATTEMPTS = 2
 _KEPT = (".zip", ".mod")
-# What a user may have set with `go env -w` for a Go of their own; our toolchain reads the same file, but not their GOROOT's go.env.
+# What a user may have set with `go env -w` for a Go of their own; our toolchain reads the same file, but not their
+# GOROOT's go.env.
 _USER_SETTINGS = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS")
 # These would change what is downloaded, or where to.
 _REMOVED = (
@@ -106,7 +108,9 @@ def module_file(modcache: Path, row: LockedFile) -> Path:
 
 
 def toolchain_zip(module: LockedFile, folder: Path) -> Path:
-    """The toolchain's module zip by the user's own go client, checked by the checksum database. Raises InputUnavailable."""
+    """The toolchain's module zip by the user's own go client, checked by the checksum database. Raises
+    InputUnavailable.
+    """
     if shutil.which("go") is None:
         raise InputUnavailable(
             "This host has no go client", "it is the toolchain's second source", "see the first source's error"

@@ -20,10 +20,12 @@ from toolkit.lock import BaseLock, ModulesLock, ToolchainLock
 from toolkit.model.inputs import LockedFile
 
 Report = Callable[[str], None]
-WAYS_OUT = "give it with `repro fetch --from DIR` or `--from URL` (an archive's inputs folder will do), or lock anew with a new run"
+WAYS_OUT = (
+    "give it with `repro fetch --from DIR` or `--from URL` (an archive's inputs will do), or lock anew with a new run"
+)
 
 
-class Vanished(Exception):  # noqa: N818 (told to the build stage, never to a user)
+class Vanished(Exception):
     """Pinned packages that no source of this host has any more."""
 
     def __init__(self, files: tuple[str, ...]) -> None:
@@ -46,7 +48,7 @@ def refuse_offline(rows: Sequence[LockedFile], offline: bool) -> None:
 
 
 def fetch_debs(store: Store, base: BaseLock, *, offline: bool, report: Report) -> None:
-    """Bring the base's packages. Raises Vanished when the mirror has other versions, InputMismatch, InputUnavailable."""
+    """Bring the base's packages. Raises Vanished (the mirror has other versions), InputMismatch, InputUnavailable."""
     rows = missing(store, base.packages)
     refuse_offline(rows, offline)
     if not rows:
@@ -74,7 +76,9 @@ def fetch_debs(store: Store, base: BaseLock, *, offline: bool, report: Report) -
 
 
 def lock_debs(store: Store, *, report: Report) -> BaseLock:
-    """Lock the base anew from what the host's sources have now. ``layer_sha256`` is left empty: it is known once the layer is written."""
+    """Lock the base anew from what the host's sources have now. ``layer_sha256`` is left empty: it is known once the
+    layer is written.
+    """
     report("lock: Debian packages from the host's package sources")
     with store.lock("apt"), store.temporary() as folder:
         apt = Apt(store.root / "apt")
@@ -147,7 +151,9 @@ def unpacked_go(store: Store, tar: Path, tar_sha256: str) -> Path:
 def fetch_modules(
     store: Store, module: Path, lock: ModulesLock, go: Callable[[], Path], *, offline: bool, report: Report
 ) -> None:
-    """Bring the module files of one go.mod. ``go`` gives the go program when one is needed. Raises InputMismatch, InputUnavailable."""
+    """Bring the module files of one go.mod. ``go`` gives the go program when one is needed. Raises InputMismatch,
+    InputUnavailable.
+    """
     rows = missing(store, lock.files)
     refuse_offline(rows, offline)
     if not rows:
@@ -171,7 +177,9 @@ def download_copy(module: Path, folder: Path, go: Path) -> Path:
 
 
 def lock_modules(store: Store, module: Path, go: Path) -> tuple[LockedFile, ...]:
-    """Every module file that a build of this module needs, taken into the store. Raises InputUnavailable, InputMismatch."""
+    """Every module file that a build of this module needs, taken into the store. Raises InputUnavailable,
+    InputMismatch.
+    """
     with store.temporary() as folder:
         modcache = download_copy(module, folder, go)
         return tuple(_locked_module(store, name, path) for name, path in gomod.cache_files(modcache))

@@ -1,4 +1,6 @@
-"""Brings one wheel, pinned by hash, by the pip of the running interpreter: the user's index, proxy and certificates apply."""
+"""Brings one wheel, pinned by hash, by the pip of the running interpreter: the user's index, proxy and
+certificates apply.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def download_wheel(wheel: LockedFile, folder: Path) -> Path:
         if (folder / wheel.filename).is_file():
             return folder / wheel.filename
         said.append(outcome.text)
-        if outcome.ok or "No module named pip" not in outcome.text and outcome.code != 127:
+        if outcome.ok or ("No module named pip" not in outcome.text and outcome.code != 127):
             break
     raise InputUnavailable(
         f"pip could not bring {wheel.filename}",

@@ -1,4 +1,5 @@
-"""Inputs from somewhere else than a package source: a folder (an archive's inputs, another store, a mirror on a stick) or a URL.
+"""Inputs from somewhere else than a package source: a folder (an archive's inputs, another store, a mirror on a
+stick) or a URL.
 
 Only digests decide what is taken. The only module that imports httpx, and only for a URL.
 """
@@ -28,7 +29,7 @@ class Source:
             )
 
     def bring(self, store: Store, row: LockedFile) -> bool:
-        """Take one input into the store if the place has it. Raises InputMismatch when a file of its name has other bytes."""
+        """Take an input into the store if the place has it. Raises InputMismatch when its file has other bytes."""
         return self._from_url(store, row) if self._url else self._from_folder(store, row)
 
     def _names(self, row: LockedFile) -> list[str]:

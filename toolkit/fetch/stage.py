@@ -6,6 +6,7 @@ fetch_all(store, catalogue, offline=False, report=print)
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,17 @@ from toolkit.fetch.pip import download_wheel
 from toolkit.fetch.source import Source
 from toolkit.fetch.store import Store
 from toolkit.lock import (
-    BaseLock, Lock, ModulesLock, ToolchainLock, file_sha256, lock_json, lock_path, modules_json, pretty, read_lock, read_modules,
+    BaseLock,
+    Lock,
+    ModulesLock,
+    ToolchainLock,
+    file_sha256,
+    lock_json,
+    lock_path,
+    modules_json,
+    pretty,
+    read_lock,
+    read_modules,
 )  # fmt: skip
 from toolkit.model.inputs import LockedFile
 
@@ -41,17 +52,17 @@ class Fetched:
 def module_folders(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[Path]:
     """The folders with a go.mod and a lock of their own: the agent, the backends, the SDKs (all, or those named)."""
     chosen = [catalogue.sdk(name) for name in sdks] if sdks is not None else list(catalogue.sdks.values())
-    entries = [*catalogue.backends.values(), *chosen]
-    return [resources.images_dir() / "agent", *(entry.folder for entry in entries if entry.build == "go")]
+    folders = [entry.folder for entry in catalogue.backends.values() if entry.build == "go"]
+    folders += [entry.folder for entry in chosen if entry.build == "go"]
+    return [resources.images_dir() / "agent", *folders]
 
 
 def check_lock(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[str]:
     """What is wrong with the locks, one sentence each; empty when nothing floats. Reads files only."""
+    steps: list[Callable[[], object]] = [read_lock]
+    steps += [functools.partial(read_modules, folder) for folder in module_folders(catalogue, sdks)]
     problems = []
-    for step in (
-        read_lock,
-        *(lambda folder=folder: read_modules(folder) for folder in module_folders(catalogue, sdks)),
-    ):
+    for step in steps:
         try:
             step()
         except ReproError as error:
@@ -75,7 +86,9 @@ def lock_entry(store: Store, folder: Path, *, report: Report = lambda _: None) -
 
 
 def relock(store: Store, catalogue: Catalogue | None, *, base: bool = True, report: Report = lambda _: None) -> None:
-    """For maintainers: write ``images/lock.json`` (base from the host's package sources) and every entry's lock.json anew."""
+    """For maintainers: write ``images/lock.json`` (base from the host's package sources) and every entry's lock.json
+    anew.
+    """
     old = read_lock()
     new = replace(old, base=_lock_base(store, report)) if base else old
     write_atomic(lock_path(), pretty(lock_json(new)))
@@ -118,7 +131,8 @@ def fetch_all(
 ) -> Fetched:
     """Bring every locked input: from ``source`` (a folder or URL; digests decide) first, then by the host's clients.
 
-    Raises InputUnavailable naming the file, InputMismatch. A vanished .deb is an error here: only a new run may lock the base anew.
+    Raises InputUnavailable naming the file, InputMismatch. A vanished .deb is an error here: only a new run may lock
+    the base anew.
     """
     lock = read_lock()
     rows = locked_files(catalogue, sdks, lock)

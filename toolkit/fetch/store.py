@@ -4,7 +4,8 @@
     store.add_file(path, sha256, "numactl_2.0.16-1_amd64.deb")
     store.blob(sha256, "numactl_2.0.16-1_amd64.deb")      # re-hashed: a changed byte is an InputMismatch
 
-Safe against several processes (flock) and against being killed (a name appears only when its bytes are complete and on disk).
+Safe against several processes (flock) and against being killed (a name appears only when its bytes are complete and
+on disk).
 What a dead process left in ``tmp/`` is removed by the next one that opens the store.
 """
 
@@ -30,7 +31,10 @@ FOLDERS = ("blobs", "records", "gomod", "toolchains", "apt", "locks", "tmp")
 _ORPHAN_SECONDS = 3600.0
 CACHE_TAG = "CACHEDIR.TAG"
 # The signature by which backup programs know a cache (Cache Directory Tagging Specification 0.6).
-_CACHE_TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# The content store of sealbench: everything in it can be fetched or built again.\n"
+_CACHE_TAG_TEXT = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    b"# The content store of sealbench: everything in it can be fetched or built again.\n"
+)
 
 
 class StoreError(UsageError):
@@ -96,7 +100,8 @@ class Store:
     def temporary(self) -> Iterator[Path]:
         """A private folder, removed at the end, or by the next user of the store when this process is killed."""
         with self.errors():
-            # Created under a name that _sweep ignores until its lock is held, so that no other process takes it for a dead one's.
+            # Created under a name that _sweep ignores until its lock is held, so that no other process
+            # takes it for a dead one's.
             folder = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
             descriptor = os.open(folder / ".new", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -130,7 +135,9 @@ class Store:
         return self.blob_path(sha256).is_file()
 
     def blob(self, sha256: str, name: str) -> Path:
-        """The verified path of a blob. Raises InputMismatch naming ``name`` when its bytes changed, StoreError when absent."""
+        """The verified path of a blob. Raises InputMismatch naming ``name`` when its bytes changed, StoreError when
+        absent.
+        """
         path = self.blob_path(sha256)
         with self.errors():
             found = sha256_file(path)
@@ -185,7 +192,7 @@ class Store:
         return target
 
     def record(self, kind: str, key: str) -> dict[str, Any] | None:
-        """A build record, or None when there is none or it is not readable JSON (it is only a memory, so it is made anew)."""
+        """A build record; None when there is none, or it is not readable (it is only a memory, so it is made anew)."""
         try:
             data = json.loads((self.root / "records" / kind / f"{key.removeprefix('sha256:')}.json").read_bytes())
         except (OSError, ValueError):
@@ -214,7 +221,9 @@ def delete_store(root: Path) -> None:
                 _remove_tree(root / name)
             (root / CACHE_TAG).unlink()
         except BlockingIOError as busy:
-            raise UsageError(f"The store at {root} is in use", "another process builds with it", "wait for it, then try again") from busy
+            raise UsageError(
+                f"The store at {root} is in use", "another process builds with it", "wait for it, then try again"
+            ) from busy
         finally:
             os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -226,7 +235,7 @@ def _remove_tree(folder: Path) -> None:
     for path, folders, _ in os.walk(folder):
         for name in folders:
             with contextlib.suppress(OSError):
-                os.chmod(os.path.join(path, name), 0o700)
+                Path(path, name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 

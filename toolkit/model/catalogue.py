@@ -1,4 +1,6 @@
-"""What the catalogue says of SDKs, workloads and backends: frozen values, read from ``images/`` by ``toolkit.catalogue``."""
+"""What the catalogue says of SDKs, workloads and backends: frozen values, read from ``images/`` by
+``toolkit.catalogue``.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,10 @@ class SdkEntry:
 class WorkloadEntry:
     """What an SDK is asked to do.
 
-    ``backend`` holds the settings the workload wants of the backend (``pacing``, ``first_token_seconds`` ...). ``tokens`` is the
-    number of output tokens (chat) or input tokens (embed), ``rate_hz`` the default arrival rate, ``compared`` the metric ids
+    ``backend`` holds the settings the workload wants of the backend (``pacing``, ``first_token_seconds`` ...).
+    ``tokens`` is the
+    number of output tokens (chat) or input tokens (embed), ``rate_hz`` the default arrival rate, ``compared`` the
+    metric ids
     that may be compared between SDKs.
     """
 

@@ -1,4 +1,6 @@
-"""Jinja2 with the settings that make rendering strict and byte-stable: an undefined name is an error, never an empty text."""
+"""Jinja2 with the settings that make rendering strict and byte-stable: an undefined name is an error, never an
+empty text.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ def environment() -> jinja2.Environment:
     )
     found.filters["json"] = _json
     found.filters["line"] = _line
+    found.filters["dollars"] = _dollars
     return found
 
 
@@ -40,6 +43,11 @@ def _json(value: object) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=True, sort_keys=True)
+
+
+def _dollars(value: Any) -> Any:
+    """Compose takes ``$`` for a variable; ``$$`` is a plain one. Texts and lists of texts."""
+    return value.replace("$", "$$") if isinstance(value, str) else [_dollars(item) for item in value]
 
 
 def _line(value: object) -> str:
