@@ -130,7 +130,7 @@ func parseStamp(token string) (int64, bool) {
 	return ns, token[0] == 'w' && token[stampChars-1] == ' '
 }
 
-// joinPieces is exact: a 16-bit piece divided by 65536 is a float32 without rounding, in decimal too.
+// joinPieces is exact: a 16-bit piece divided by 65536 is a float32, and a float64, without rounding.
 func joinPieces(pieces [vectorPieces]float64) (int64, bool) {
 	var ns int64
 	for _, piece := range pieces {

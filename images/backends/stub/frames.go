@@ -95,7 +95,8 @@ func (v *vectors) appendFloats(to []byte, ns int64) []byte {
 		if i > 0 {
 			to = append(to, ',')
 		}
-		to = strconv.AppendFloat(to, float64(piece), 'g', -1, 32)
+		// As many digits as a float64 needs: the shortest text of a float32 is another number to who reads float64.
+		to = strconv.AppendFloat(to, float64(piece), 'g', -1, 64)
 	}
 	return append(append(to, v.text...), ']')
 }
@@ -115,7 +116,7 @@ func (v *vectors) appendBase64(to []byte, ns int64) []byte {
 }
 
 // stampVector is the write time in 16-bit pieces, most significant first, each divided by 65536: a float32 holds such
-// a number exactly, in decimal too.
+// a number exactly.
 func stampVector(ns int64) [stampPieces]float32 {
 	var pieces [stampPieces]float32
 	for i := range pieces {

@@ -1,0 +1,122 @@
+"""Our Go programs, built and run on the host: the stub backend, and an SDK's workload program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.catalogue import load_catalogue
+from toolkit.render.templates import render
+from toolkit.resources import images_dir
+
+_READY_SECONDS = 10
+
+
+def need_go() -> str:
+    """The host's Go; without one the test is skipped under that name."""
+    found = shutil.which("go")
+    if found is None:
+        pytest.skip("no Go on this host")
+    return found
+
+
+def build_stub(folder: Path) -> Path:
+    """The stub backend as a program."""
+    program = folder / "stub"
+    run_go(need_go(), images_dir() / "backends/stub", "build", "-o", str(program), ".")
+    return program
+
+
+def build_workload(folder: Path, sdk: str) -> Path:
+    """An SDK's workload program, by the same injection as the sealed build; skipped if its module cannot be fetched."""
+    go = need_go()
+    entry = load_catalogue().sdk(sdk)
+    source = folder / sdk
+    source.mkdir()
+    for path in entry.folder.iterdir():
+        if path.suffix in (".go", ".mod", ".sum"):
+            shutil.copy(path, source)
+    (source / "workload_test.go").write_bytes(render("workload_test.go.j2", sdk=entry))
+    harness = "sealbench.org/harness"
+    replace = f"{harness}={images_dir() / 'harness'}"
+    run_go(go, source, "mod", "edit", "-require", f"{harness}@v0.0.0", "-replace", replace)
+    try:
+        run_go(go, source, "mod", "download", entry.module)
+    except AssertionError as problem:
+        pytest.skip(f"{entry.module} cannot be fetched: {problem}")
+    program = folder / "workload"
+    run_go(go, source, "test", "-c", "-trimpath", "-o", str(program), ".")
+    return program
+
+
+def run_go(go: str, folder: Path, *arguments: str) -> None:
+    """One go command; AssertionError with its text when it fails."""
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
+    done = subprocess.run(
+        [go, *arguments], check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A running stub backend. ``records`` is where it writes what REPRO_FD is for."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    records: Path
+
+    def stop(self) -> int:
+        """End it as a launch does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def read(self, kind: str) -> list[dict[str, Any]]:
+        """The records of one kind."""
+        lines = [json.loads(line) for line in self.records.read_text().splitlines()]
+        return [line for line in lines if line["k"] == kind]
+
+
+@contextlib.contextmanager
+def running_stub(program: Path, folder: Path, **settings: Any) -> Iterator[Stub]:
+    """A stub on a free port of the loopback interface, stopped at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = {"schema": "repro.backend/1", "listen": f"127.0.0.1:{port}", **settings}
+    records = folder / f"backend-{port}.records"
+    with records.open("wb") as out:
+        environment = {"REPRO_BACKEND": json.dumps(config), "REPRO_FD": str(out.fileno())}
+        process = subprocess.Popen([program], env=environment, pass_fds=[out.fileno()])
+    stub = Stub(f"http://127.0.0.1:{port}", process, records)
+    try:
+        _wait_for_port(port)
+        yield stub
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _wait_for_port(port: int) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
