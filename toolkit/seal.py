@@ -6,11 +6,11 @@ Because only files of the run folder are read, sealing after a ``kill -9`` and s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from toolkit import __version__
 from toolkit.analyse.result import build_result
@@ -24,9 +24,11 @@ from toolkit.model.names import on_disk
 from toolkit.model.plan import Plan, plan_from_json
 from toolkit.owner import provably_dead
 
+Made = TypeVar("Made")
+
 MANIFEST_SCHEMA = "repro.manifest/1"
 SCHEMA_VERSION = 1
-_LANGUAGE_KEYS = ("go_version", "gomaxprocs", "gogc", "gomemlimit", "godebug")
+_LANGUAGE_KEYS = ("go", "goos", "goarch", "gomaxprocs", "gogc", "gomemlimit", "godebug")
 _NOT_LISTED = {MANIFEST, "manifest.json.sha256", ".owner.json"}
 
 
@@ -40,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return _parsed(path, dict)
 
 
-def _parsed(path: Path, make: Any) -> Any:
+def _parsed(path: Path, make: Callable[[Any], Made]) -> Made:
     try:
         return make(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as problem:
@@ -90,6 +92,7 @@ def seal(folder: RunFolder, state: str = "complete") -> dict[str, Any]:
     ``state`` is ``complete``, ``interrupted`` or ``recovered``. Raises RunFolderLost when the folder cannot be written.
     """
     if folder.sealed:
+        _finish(folder)  # a kill may have come between the manifest and what follows it
         return read_json(folder.path / MANIFEST)
     plan = read_plan(folder)
     complete_attempts(folder, plan)
@@ -98,12 +101,21 @@ def seal(folder: RunFolder, state: str = "complete") -> dict[str, Any]:
         manifest = _manifest(folder, plan, state)
         data = json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n"
         write_atomic(folder.path / MANIFEST, data)
-        line = f"{sha256_file(folder.path / MANIFEST)}  {MANIFEST}\n"
-        write_atomic(folder.path / "manifest.json.sha256", line.encode())
+    except OSError as problem:
+        raise lost(folder.path, problem) from problem
+    _finish(folder)
+    return manifest
+
+
+def _finish(folder: RunFolder) -> None:
+    """What stands beside the manifest: its digest, and no owner file (it holds a boot id). Repeating it changes nothing."""
+    digest_file = folder.path / "manifest.json.sha256"
+    try:
+        if not digest_file.exists():
+            write_atomic(digest_file, f"{sha256_file(folder.path / MANIFEST)}  {MANIFEST}\n".encode())
         remove_owner(folder)
     except OSError as problem:
         raise lost(folder.path, problem) from problem
-    return manifest
 
 
 def _remove_temporary(path: Path) -> None:
@@ -220,7 +232,8 @@ def _language(results: Iterable[list[dict[str, Any]]], images: list[dict[str, An
     told: dict[str, Any] = {}
     for group in results:
         for result in group:
-            told.update({key: value for key, value in (result.get("language") or {}).items() if value is not None})
+            said = result.get("language") or {}
+            told |= {key: said[key] for key in _LANGUAGE_KEYS if said.get(key) is not None}
     return {"go": told, "binaries": {f"{image['kind']}-{image['id']}": image["binary_digest"] for image in images}}
 
 
@@ -236,12 +249,13 @@ def recover_runs(runs: Path) -> list[str]:
 
 
 def dead_runs(runs: Path) -> list[RunFolder]:
-    """Every run that is not sealed and whose process is provably dead."""
+    """Every run whose sealing is not complete and whose process is provably dead."""
     found = []
     for folder in run_folders(runs):
         owner = read_owner(folder)
         alive = owner is not None and not provably_dead(owner)
-        if not folder.sealed and not alive and (folder.path / "setup.json").exists():
+        complete = folder.sealed and owner is None
+        if not complete and not alive and (folder.path / "setup.json").exists():
             found.append(folder)
     return found
 
@@ -249,4 +263,3 @@ def dead_runs(runs: Path) -> list[RunFolder]:
 def manifest_digest(folder: RunFolder) -> str:
     """The sha256 of a sealed run's manifest, what a chain names."""
     return "sha256:" + sha256_file(folder.path / MANIFEST)
-

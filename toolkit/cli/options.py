@@ -15,9 +15,7 @@ Cpus = Annotated[
 Workload = Annotated[str | None, typer.Option(help="Workload (default: the SDK's first).")]
 Backend = Annotated[str | None, typer.Option(help="Backend (default: the workload's first).")]
 Mems = Annotated[str, typer.Option(help="Memory nodes (default: those of --cpus).")]
-Memory = Annotated[
-    str | None, typer.Option(help="Memory limit of the SDK's container, such as 512m; never any swap.")
-]
+Memory = Annotated[str | None, typer.Option(help="Memory limit of the SDK's container, such as 512m; never any swap.")]
 MemPolicy = Annotated[str, typer.Option(help="bind, interleave, preferred or none.")]
 Launches = Annotated[int, typer.Option(help="Launches of each cell: the unit of replication.")]
 Duration = Annotated[float | None, typer.Option(help="Measured seconds (default 30).")]

@@ -80,6 +80,7 @@ class AttemptRunner:
         self._events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._t0_ns: int | None = None
         self._next_window = 0
+        self._watch_windows = 0
         self._deadline = 0.0
 
     def run(self) -> AttemptEvidence:
@@ -181,19 +182,15 @@ class AttemptRunner:
 
     def _boundary_time(self) -> float:
         """When the next window ends, in seconds of the monotonic clock that containers and host share."""
-        if self._t0_ns is None or self._next_window >= self._windows:
+        if self._t0_ns is None or self._next_window >= self._watch_windows:
             return float("inf")
         return self._t0_ns / 1e9 + (self._next_window + 1) * self._cell.window_seconds
-
-    @property
-    def _windows(self) -> int:
-        return int(self._cell.duration_seconds // self._cell.window_seconds) if self._cell.drive == "open" else 0
 
     def _boundary(self, found: AttemptEvidence) -> None:
         when = f"window:{self._next_window}"
         self._next_window += 1
         found.watch.snapshot(when)
-        self._progress(f"window {self._next_window} of {self._windows}")
+        self._progress(f"window {self._next_window} of {found.watch.windows}")
 
     def _record(self, found: AttemptEvidence, collector: Collector, role: str, record: Any) -> None:
         ending = found.evidence.sdk if role == "sdk" else found.evidence.backend
@@ -214,6 +211,7 @@ class AttemptRunner:
             self._progress("warming up")
         elif name == "measure":
             self._t0_ns = at_ns
+            self._watch_windows = found.watch.windows
             found.watch.snapshot("t0", observe=False)
             self._progress("measuring")
         elif name in ("drain", "done") and not found.watch.ended:

@@ -54,7 +54,7 @@ def judge_attempt(
         for role, spec in (("sdk", found.sdk_spec), ("backend", found.backend_spec))
     }
     readback = readback_document(verdicts, found)
-    ledger = found.watch.ledger_document(told["sdk"])
+    ledger = found.watch.ledger_document()
     facts = LaunchFacts(
         launch=launch,
         attempt=attempt,
@@ -62,7 +62,7 @@ def judge_attempt(
         stop_after_seconds=stop_after_seconds(cell, "sdk"),
         sdk_oom=found.evidence.sdk.oom_killed,
         backend_oom=found.evidence.backend.oom_killed,
-        findings=(*broken_findings(verdicts), *found.watch.witness_findings(told["sdk"])),
+        findings=(*broken_findings(verdicts), *found.watch.witness_findings(told)),
     )
     result = build_result(cell, told["sdk"], told["backend"], facts, ledger)
     error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)
@@ -89,7 +89,9 @@ def agent_observations(told: Evidence) -> list[Observation]:
     rows = [(read.when, row) for read in told.readbacks for row in read.rows]
     if told.refusal is not None:
         rows += [("start", row) for row in told.refusal.rows]
-    return [Observation(row.id, when, "agent", None if row.absent else row.found) for when, row in rows if not row.error]
+    return [
+        Observation(row.id, when, "agent", None if row.absent else row.found) for when, row in rows if not row.error
+    ]
 
 
 def readback_document(verdicts: dict[str, list[RowVerdict]], found: AttemptEvidence) -> dict[str, Any]:

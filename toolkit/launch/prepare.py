@@ -19,7 +19,7 @@ from toolkit.launch.orphans import remove_orphans, remove_socket_folders
 from toolkit.launch.run import CellImages, Prepared
 from toolkit.model.plan import CellPlan, Plan
 from toolkit.plan import Choice
-from toolkit.render.files import load_seccomp, render_cell
+from toolkit.render.files import render_cell, seccomp_profile
 from toolkit.seal import recover_runs
 
 
@@ -71,7 +71,7 @@ def prepare(
     ``locks`` (cell to its lock) holds a re-run to the original's inputs: nothing is re-locked.
     """
     facts = world.engine.facts()
-    seccomp = load_seccomp()
+    seccomp = seccomp_profile()
     images: dict[str, CellImages] = {}
     found: dict[str, Any] = {}
     states = set()
@@ -117,4 +117,11 @@ def render(
     """The rendered files of a cell: they name images by content and hold no path of this machine."""
     sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring(), cgroup_version)
     backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)
-    return render_cell(sdk_entry=choice.sdk, backend_entry=choice.backend, built=built, sdk=sdk, backend=backend)
+    return render_cell(
+        cell.cell,
+        lock=built.lock,
+        sdk=choice.sdk,
+        backend=choice.backend,
+        sdk_container=sdk,
+        backend_container=backend,
+    )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,16 @@ def _turn(
     outcomes: list[AttemptOutcome] = []
     for attempt in range(1, ATTEMPTS + 1):
         name = f"{cell.cell} launch {turn.launch}/{cell.launches}" + (f" attempt {attempt}" if attempt > 1 else "")
-        outcome = _attempt(
-            prepared, turn, attempt, folder, engine, interrupts, lambda text, n=name: progress(f"{n}: {text}")
-        )  # type: ignore[misc]
+        say = partial(_prefixed, progress, name)
+        outcome = _attempt(prepared, turn, attempt, folder, engine, interrupts, say)
         outcomes.append(outcome)
         if not _try_again(outcome) or interrupts.pending:
             break
     return outcomes
+
+
+def _prefixed(progress: Callable[[str], None], name: str, text: str) -> None:
+    progress(f"{name}: {text}")
 
 
 def _try_again(outcome: AttemptOutcome) -> bool:

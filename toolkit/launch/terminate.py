@@ -8,7 +8,6 @@ from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError
 from toolkit.model.evidence import Termination
 
 
-
 @dataclass
 class Ending:
     """What the engine says of one container when it is over. ``ended_first``: before the SDK's."""
@@ -60,12 +59,6 @@ def _special_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproErr
         return EngineLost("the engine was lost while the launch ran", evidence.engine_lost, "start it and launch again")
     if word == "interrupted":
         return Interrupted("interrupted", "what was measured so far is kept, marked as interrupted", "launch again")
-    if word == "disk-full":
-        return RunFolderLost(
-            "the run folder could not be written to the end",
-            "its disk is full, or it was moved or deleted",
-            "see above",
-        )
     if word == "oom":
         return ContainerFailed(
             "a container ran out of memory",

@@ -12,8 +12,9 @@ from typing import Any
 
 from toolkit.engine.port import Engine
 from toolkit.errors import EngineLost, EngineRefused
-from toolkit.host.witness import ProcessView, view_processes
-from toolkit.ledger import LedgerSampler
+from toolkit.host.witness import ProcessView, disagreements, view_processes
+from toolkit.ledger import LedgerSampler, ledger
+from toolkit.model.evidence import Evidence, Finding
 from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation
 from toolkit.readback.engine_view import engine_rows
@@ -28,9 +29,9 @@ class Watch:
     cell: CellPlan
     cgroup_version: str
     observations: dict[str, list[Observation]] = field(default_factory=lambda: {"sdk": [], "backend": []})
-    witnessed: list[tuple[str, ProcessView]] = field(default_factory=list)
+    witnessed: dict[str, list[tuple[str, ProcessView]]] = field(default_factory=lambda: {"sdk": [], "backend": []})
     inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ledger: LedgerSampler | None = None
+    sampler: LedgerSampler | None = None
     ended: bool = False
     cost_seconds: float = 0.0
     _containers: dict[str, str] = field(default_factory=dict)
@@ -56,16 +57,17 @@ class Watch:
         if pid > 0:
             self._pids[role] = pid
             seen += [Observation(row, when, "host", found) for row, found in host_rows(HostProbe(pid)).items()]
-            if role == "sdk" and self.ledger is None:
-                self.ledger = LedgerSampler(self.cell.cpus, pid)
+            if role == "sdk" and self.sampler is None:
+                shared = self._pids.get("backend") if self.cell.shared_cpus else None
+                self.sampler = LedgerSampler(self.cell.cpus, pid, backend_pid=shared, agent_cpus=self.cell.agent_cpus)
         self.cost_seconds += time.thread_time() - began
 
     def snapshot(self, when: str, *, observe: bool = True) -> None:
         """The ledger first (its moment matters), then the second witness, then the rows of both containers."""
-        if self.ledger is not None:
-            self.ledger.snapshot(when)
-        if "sdk" in self._pids:
-            self.witnessed.append((when, view_processes(self._pids["sdk"])))
+        if self.sampler is not None:
+            self.sampler.snapshot(when)
+        for role, pid in self._pids.items():
+            self.witnessed[role].append((when, view_processes(pid)))
         if observe:
             for role in ("sdk", "backend"):
                 self.observe(role, when)
@@ -78,3 +80,28 @@ class Watch:
         except EngineLost:
             self.ended = False
             raise
+
+    @property
+    def windows(self) -> int:
+        """How many windows the plan has."""
+        return int(self.cell.duration_seconds // self.cell.window_seconds) if self.cell.drive == "open" else 0
+
+    def ledger_document(self) -> dict[str, Any]:
+        """``ledger.json``."""
+        return ledger(self.sampler.snapshots if self.sampler is not None else (), windows=self.windows)
+
+    def witness_findings(self, told: Mapping[str, Evidence]) -> list[Finding]:
+        """Where psutil's account and the journals disagree; nothing when the program never ran."""
+        workload = {"sdk": self.cell.cpus, "backend": self.cell.backend_cpus}
+        return [
+            finding
+            for role, evidence in told.items()
+            if self.witnessed[role]
+            for finding in disagreements(
+                role,
+                self.witnessed[role],
+                evidence.samples,
+                affinity=workload[role],
+                agent_affinity=self.cell.agent_cpus,
+            )
+        ]
