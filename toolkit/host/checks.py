@@ -268,7 +268,7 @@ class Memory(Property):
         if self._free_bytes() < _LAUNCH_BYTES:
             return (
                 "warn",
-                f"a launch with its defaults wants {size(_LAUNCH_BYTES)}: end other programs, or give less with --memory",
+                f"a launch by default wants {size(_LAUNCH_BYTES)}: end other programs, or use --memory",
             )
         return _OK
 

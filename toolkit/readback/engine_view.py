@@ -36,7 +36,7 @@ def engine_rows(inspect: Json, cgroup_version: str) -> dict[str, str]:
         "namespaces": _namespaces(host),
         "devices": "none" if not host.get("Devices") and not host.get("DeviceRequests") else "some",
     }
-    if cgroup_version == "v1":
+    if cgroup_version == "1":
         rows["memory.swappiness"] = str(host.get("MemorySwappiness"))
     rows.update(_security(host))
     rows.update(_mounts(host))

@@ -36,7 +36,7 @@ _ENGINE_VARIABLES = ("HOSTNAME",)
 
 
 def requested_rows(spec: ContainerSpec, cell: CellPlan, role: str, cgroup_version: str) -> dict[str, str]:
-    """Row id to the value it must have. ``role`` is ``sdk`` or ``backend``; ``cgroup_version`` ``v1`` or ``v2``."""
+    """Row id to the value it must have. ``role`` is ``sdk`` or ``backend``; ``cgroup_version`` is the engine's, ``1`` or ``2``."""
     workload = cell.cpus if role == "sdk" else cell.backend_cpus
     rows = {
         "container.cpuset": _normal(spec.cpuset_cpus),
@@ -62,7 +62,7 @@ def requested_rows(spec: ContainerSpec, cell: CellPlan, role: str, cgroup_versio
     }
     if cell.mem_policy != "none":
         rows["memory.policy"] = policy_value(cell)
-    if cgroup_version == "v1":
+    if cgroup_version == "1":
         # cgroup v2 has no swappiness per group: the row does not exist there.
         rows["memory.swappiness"] = "0"
     rows.update({f"ulimit.{limit.name}": f"{limit.soft}:{limit.hard}" for limit in spec.ulimits})

@@ -69,8 +69,6 @@ def show_document(folder: RunFolder) -> dict[str, Any]:
 
 
 def _cell(folder: RunFolder, manifest: dict[str, Any], plan: CellPlan, sealed: dict[str, Any]) -> dict[str, Any]:
-    from toolkit.analyse.merge import merge_launches
-
     rows = manifest["constraints"].get(plan.cell, {})
     return {
         "id": plan.cell,
@@ -85,10 +83,23 @@ def _cell(folder: RunFolder, manifest: dict[str, Any], plan: CellPlan, sealed: d
         "cpus": plan.cpus,
         "shared_cpus": plan.shared_cpus,
         "launches": sealed["launches"],
-        "metrics": merge_launches(last_results(folder, plan.cell)),
+        "metrics": _metrics(folder, plan),
         "broken": rows_in_state(rows, "broken"),
         "unwitnessed": rows_in_state(rows, "unwitnessed"),
     }
+
+
+def _metrics(folder: RunFolder, plan: CellPlan) -> dict[str, Any]:
+    from toolkit.analyse.merge import merge_launches
+
+    try:
+        return merge_launches(last_results(folder, plan.cell), seed=plan.seed)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ArchiveInvalid(
+            f"the results of {plan.cell} in run {folder.id} cannot be read",
+            f"{type(problem).__name__}: {problem}",
+            "restore the run folder, or launch again",
+        ) from problem
 
 
 def rows_in_state(constraints: dict[str, list[dict[str, Any]]], state: str) -> list[dict[str, Any]]:

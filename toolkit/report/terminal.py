@@ -17,7 +17,7 @@ from toolkit.units import readable
 Json = dict[str, Any]
 
 _RIGHT = frozenset({1, 3, 4})
-_FEW = 5
+INTERVAL_LAUNCHES = 5
 
 
 def launch_summary(manifest: Json, document: Json, plan: Plan, out: Output) -> None:
@@ -70,11 +70,27 @@ def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Out
     if not any(one["valid"] for one in cell["launches"]):
         out.data("no numbers: no launch is valid")
         return
-    out.data("")
-    out.data(metrics_table(cell["metrics"]))
-    missing = without_value(cell["metrics"])
-    if missing:
-        out.data("\nwithout a value\n" + table([["  " + metric, reason] for metric, reason in missing]))
+    print_metrics(cell["metrics"], out)
+
+
+def print_metrics(metrics: Json, out: Output) -> None:
+    """Two tables, what may be compared between SDKs and what only describes; then what has no value, and why."""
+    shown = [metric for metric in ordered(metrics) if _worth_a_row(metric, metrics[metric])]
+    intervals = any(metrics[metric]["ci"] is not None for metric in shown)
+    for title, flag in (("compared between SDKs", True), ("shown, never compared", False)):
+        rows = [metric for metric in shown if bool(metrics[metric].get("compared", True)) is flag]
+        if rows:
+            out.data("\n" + metrics_table({metric: metrics[metric] for metric in rows}, title, intervals=intervals))
+    if shown and not intervals:
+        out.data("\n" + no_interval(metrics[shown[0]]["launches"]))
+    for reason, names in without_value(metrics).items():
+        out.data(f"no value ({reason}): {', '.join(names)}")
+
+
+def _worth_a_row(metric: str, entry: Json) -> bool:
+    """Parts of the error rate are shown where there were such errors; all of them are in the document."""
+    part_of_errors = metric.startswith("error.") and metric != "error.rate"
+    return entry["value"] is not None and not (part_of_errors and entry["value"] == 0)
 
 
 def launch_line(one: Json) -> str:
@@ -86,36 +102,39 @@ def launch_line(one: Json) -> str:
     return f"launch {one['n']}{retry}: valid, {one['windows']} windows{tainted}"
 
 
-def metrics_table(metrics: Json) -> str:
-    """Every metric that has a value: number, unit, samples, launches, interval; those that only describe are marked."""
-    rows = [["metric", "value", "unit", "n", "launches", "95 % interval"]]
-    shown = [metric for metric in ordered(metrics) if metrics[metric]["value"] is not None]
-    for metric in shown:
+def metrics_table(metrics: Json, title: str = "metric", *, intervals: bool = True) -> str:
+    """Number, unit, samples, launches and, where asked for, the interval of each metric. All have a value."""
+    rows = [[title, "value", "unit", "n", "launches", *(["95 % interval"] if intervals else [])]]
+    for metric in ordered(metrics):
         entry = metrics[metric]
-        value, unit = readable(entry["value"], metric)
-        mark = "" if entry.get("compared", True) else " *"
-        rows.append([metric + mark, value, unit, str(entry["n"]), str(entry["launches"]), interval(metric, entry)])
-    note = "\n* shown, never compared between SDKs" if any(row[0].endswith(" *") for row in rows) else ""
-    return table(rows, right=_RIGHT) + note
+        row = [metric, *readable(entry["value"], metric), str(entry["n"]), str(entry["launches"])]
+        rows.append([*row, *([interval(metric, entry)] if intervals else [])])
+    return table(rows, right=_RIGHT)
 
 
 def interval(metric: str, entry: Json) -> str:
     """The interval, or the sentence that says why there is none."""
-    if entry["ci"] is not None:
-        low, high = (readable(edge, metric) for edge in entry["ci"])
-        return f"{low[0]} {low[1]} to {high[0]} {high[1]}".replace("  ", " ").strip()
-    if entry["launches"] == 1:
+    if entry["ci"] is None:
+        return no_interval(entry["launches"])
+    low, high = (" ".join(readable(edge, metric)).strip() for edge in entry["ci"])
+    return f"{low} to {high}"
+
+
+def no_interval(launches: int) -> str:
+    """Why there is no interval over launches."""
+    if launches == 1:
         return "no interval: one launch"
-    return f"no interval: fewer than {_FEW} launches" if entry["launches"] < _FEW else "no interval"
+    return f"no interval: fewer than {INTERVAL_LAUNCHES} launches" if launches < INTERVAL_LAUNCHES else "no interval"
 
 
-def without_value(metrics: Json) -> list[tuple[str, str]]:
-    """(metrics with one reason, that reason), for those that have no value."""
+def without_value(metrics: Json) -> dict[str, list[str]]:
+    """Reason to the metrics that have no value for it; those of another drive are not missed."""
     reasons: dict[str, list[str]] = {}
     for metric in ordered(metrics):
-        if metrics[metric]["value"] is None:
-            reasons.setdefault(metrics[metric].get("reason") or "not measured", []).append(metric)
-    return [(metric, reason) for reason, names in reasons.items() for metric in names]
+        reason = metrics[metric].get("reason") or "not measured"
+        if metrics[metric]["value"] is None and not reason.startswith("drive "):
+            reasons.setdefault(reason, []).append(metric)
+    return reasons
 
 
 def ordered(metrics: Json) -> list[str]:
