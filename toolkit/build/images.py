@@ -103,17 +103,7 @@ class Build:
         return BuiltSet(images["sdk"], images["backend"], base, lock, self.base_state)
 
     def _inputs_digest(self, kind: str, name: str, agent: Target, target: Target) -> str:
-        tar = self.lock.toolchain.tar_sha256
-        parts = [agent.inputs_digest(tar), target.inputs_digest(tar)]
-        return digest(
-            {
-                "assembly": records.ASSEMBLY,
-                "kind": kind,
-                "id": name,
-                "base": base_key(self.lock.base),
-                "binaries": parts,
-            }
-        )
+        return inputs_digest(self.lock, kind, name, agent, target)
 
     def _warm(
         self, agent: Target, wanted: list[tuple[str, str, Target]]
@@ -227,6 +217,32 @@ class Build:
                 **{kind: records.image_json(image) for kind, image in images.items()},
             },
         }
+
+
+def recall_images(
+    store: Store, *, sdk: SdkEntry, backend: BackendEntry, options: BuildOptions | None = None
+) -> tuple[BuiltImage, BuiltImage] | None:
+    """SDK and backend image as the store remembers them; None when they were never built with it. Asks no engine."""
+    lock, _state = _effective_lock(store, options or BuildOptions())
+    agent = targets.agent_target()
+    found = [
+        records.recall(store, inputs_digest(lock, kind, name, agent, target))
+        for kind, name, target in (
+            ("sdk", sdk.id, targets.sdk_target(sdk)),
+            ("backend", backend.id, targets.backend_target(backend)),
+        )
+    ]
+    images = [row[0] for row in found if row is not None]
+    return (images[0], images[1]) if len(images) == 2 else None
+
+
+def inputs_digest(lock: Lock, kind: str, name: str, agent: Target, target: Target) -> str:
+    """The digest of everything that goes into an image that a launch starts."""
+    tar = lock.toolchain.tar_sha256
+    parts = [agent.inputs_digest(tar), target.inputs_digest(tar)]
+    return digest(
+        {"assembly": records.ASSEMBLY, "kind": kind, "id": name, "base": base_key(lock.base), "binaries": parts}
+    )
 
 
 def program_entries(agent: Path, binary: str, program: Path) -> list[Entry]:
