@@ -1,0 +1,82 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain makes the test binary a small PID 1 when it is told so: only a process of its own may collect every child.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "reaper" {
+		reaper()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// reaper adopts orphans as PID 1 does and prints what it collected.
+func reaper() {
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	signals := Signals()
+	child, err := Start(Program{Args: []string{"/bin/sh", "-c", "(sleep 0.2; exit 5) & exit 3"}, WorkloadCPUs: []int{0}, AgentCPUs: []int{0}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for limit := time.After(5 * time.Second); ; {
+		select {
+		case <-signals:
+			for _, exit := range Reap() {
+				fmt.Println(exit.PID == child.PID, exit.Code)
+				if exit.PID != child.PID {
+					return
+				}
+			}
+		case <-limit:
+			fmt.Println("no orphan")
+			return
+		}
+	}
+}
+
+func TestOrphansAreReaped(t *testing.T) {
+	self, _ := os.Executable()
+	output, err := exec.Command(self, "reaper").CombinedOutput()
+	if got := strings.TrimSpace(string(output)); err != nil || got != "true 3\nfalse 5" {
+		t.Errorf("collected %q, %v", got, err)
+	}
+}
+
+func TestTheEnvironmentLosesOnlyTheNamed(t *testing.T) {
+	got := Environment([]string{"A=1", "REPRO_AGENT={}", "REPRO_AGENTS=2", "B="}, "REPRO_AGENT")
+	if !slices.Equal(got, []string{"A=1", "REPRO_AGENTS=2", "B="}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestNumactlsProgramIsFound(t *testing.T) {
+	for want, args := range map[string][]string{
+		"/x": {"/usr/bin/numactl", "--membind=0", "--", "/x", "-v"}, "": {"/repro/workload", "--", "/x"},
+	} {
+		if got := wrapped(args); got != want {
+			t.Errorf("%v wraps %q, want %q", args, got, want)
+		}
+	}
+	if err := checkWrapped([]string{"numactl", "--", "/nowhere"}); err == nil {
+		t.Error("a missing program behind numactl was not noticed")
+	}
+}
+
+func TestACPUThatIsNotThereIsAnAffinityError(t *testing.T) {
+	_, err := Start(Program{Args: []string{"/bin/true"}, WorkloadCPUs: []int{1023}, AgentCPUs: []int{0}})
+	if _, ok := err.(*AffinityError); !ok {
+		t.Errorf("got %v", err)
+	}
+}
