@@ -128,8 +128,8 @@ class LineReader:
         last = self.marks[-1] if self.marks else None
         if last and (PHASES.index(last.name) > PHASES.index(name) or last.program_ns > stamp):
             raise BadLine(f"phase {name} is before {last.name}")
-        if stamp > at_ns and name != "measure":
-            # `measure` may be announced a moment before its first send is due.
+        if stamp > at_ns and name not in ("warmup", "measure"):
+            # Both may be announced a moment before the first send of theirs is due.
             raise BadLine(f"phase {name} is stamped in the future")
         self.marks.append(Mark(str(name), stamp, at_ns))
 

@@ -18,7 +18,7 @@ from toolkit.launch.terminate import ending_error
 from toolkit.model.evidence import Evidence, Finding, LaunchFacts
 from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide
-from toolkit.readback.rows import requested_rows
+from toolkit.readback.rows import ENGINE_ONLY, requested_rows
 
 READBACK_SCHEMA = "repro.readback/1"
 
@@ -90,7 +90,9 @@ def agent_observations(told: Evidence) -> list[Observation]:
     if told.refusal is not None:
         rows += [("start", row) for row in told.refusal.rows]
     return [
-        Observation(row.id, when, "agent", None if row.absent else row.found) for when, row in rows if not row.error
+        Observation(row.id, when, "agent", None if row.absent else row.found)
+        for when, row in rows
+        if not row.error and row.id not in ENGINE_ONLY  # what the agent merely records it does not judge
     ]
 
 
