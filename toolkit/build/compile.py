@@ -56,7 +56,7 @@ def build_spec(
         memory_bytes=MEMORY_BYTES,
         pids_limit=_PIDS,
         mounts=mounts,
-        tmpfs=(Tmpfs("/tmp", _TMP_BYTES, executable=True),),  # noqa: S108 (inside the container)
+        tmpfs=(Tmpfs("/tmp", _TMP_BYTES, executable=True),),
         ulimits=(Ulimit("core", 0, 0),),
         working_dir=working_dir,
         volumes=(_CACHE,),

@@ -24,6 +24,7 @@ from toolkit.model.inputs import BuiltImage
 
 Report = Callable[[str], None]
 _CACHE_KIND = "stdlib"
+_CACHE_NAME = "go-cache"
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,14 @@ class Foundation:
             return self._compiler
         with self._store.temporary() as folder:
             plain = self._toolchain(base, chain, folder)
-            row = None if no_cache else self._store.record(_CACHE_KIND, plain.identity.config_digest)
-            if row is not None and self._store.has(str(row.get("layer"))):
+            row = self._store.record(_CACHE_KIND, plain.identity.config_digest)
+            if row is not None and not no_cache and self._store.has(str(row.get("layer"))):
                 layer = self._store.blob_path(str(row["layer"]))
             else:
                 layer = self._warm(plain, folder)
-            image = bare_image([*plain.layers, layer], kind="toolchain", name="go-cache")
+                if row is not None and row.get("layer") != layer.name:
+                    self._drop(row, plain)
+            image = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME)
             if not matches(self._engine, image):
                 self._store.blob(layer.name, "the standard library's cache")
                 load(self._engine, image, folder, below=plain)
@@ -168,11 +171,21 @@ class Foundation:
                 write_layer(stream, [Entry.folder("cache", uid=compiler.UID, gid=compiler.UID)])
             image = bare_image([*plain.layers, seed], kind="toolchain", name="go-empty-cache")
             load(self._engine, image, folder, below=plain)
-            compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar")
-            self._engine.remove_image(image.reference)
+            try:
+                compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar")
+            finally:
+                self._engine.remove_image(image.reference)
             sha256 = self._store.add_made(place / "cache.tar")
         self._store.put_record(_CACHE_KIND, plain.identity.config_digest, {"layer": sha256})
         return self._store.blob_path(sha256)
+
+    def _drop(self, row: dict[str, Any], plain: Assembled) -> None:
+        """Remove a cache that was made anew: it holds 200 MB and no name leads to it any more."""
+        layer = self._store.blob_path(str(row["layer"]))
+        if layer.is_file():
+            old = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME)
+            self._engine.remove_image(old.reference)
+            self._store.forget(layer.name)
 
 
 def bare_image(layers: list[Path], *, kind: str, name: str) -> Assembled:

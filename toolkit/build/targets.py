@@ -30,12 +30,12 @@ ENVIRONMENT: Mapping[str, str] = {
     "GOAMD64": "v1",
     "GOENV": "off",
     "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
-    "GOMODCACHE": "/tmp/mod",  # noqa: S108 (inside the container)
+    "GOMODCACHE": "/tmp/mod",
     "GOSUMDB": "off",
     "GOTELEMETRY": "off",
     "GOTOOLCHAIN": "local",
     "GOWORK": "off",
-    "HOME": "/tmp",  # noqa: S108
+    "HOME": "/tmp",
     "PATH": "/usr/local/go/bin",
 }
 

@@ -191,6 +191,11 @@ class Store:
         sync_folder(target.parent)
         return target
 
+    def forget(self, sha256: str) -> None:
+        """Remove a blob; no error when it is absent."""
+        with self.errors():
+            self.blob_path(sha256).unlink(missing_ok=True)
+
     def record(self, kind: str, key: str) -> dict[str, Any] | None:
         """A build record; None when there is none, or it is not readable (it is only a memory, so it is made anew)."""
         try:

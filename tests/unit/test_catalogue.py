@@ -1,0 +1,127 @@
+"""The catalogue: what is shipped loads, what is wrong in an entry is named by file and key."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from toolkit import resources
+from toolkit.catalogue import load_catalogue, locked_go
+from toolkit.errors import CatalogueError, UsageError
+
+
+@pytest.fixture
+def extra(tmp_path: Path) -> Path:
+    """A user's own catalogue folder: a copy of a shipped SDK under another id."""
+    folder = tmp_path / "mine" / "sdks" / "my-sdk"
+    shutil.copytree(resources.images_dir() / "sdks" / "go-openai", folder)
+    edit(folder / "sdk.yaml", "id: go-openai\n", "id: my-sdk\n")
+    return tmp_path / "mine"
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text, f"{old!r} is not in {file}"
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_what_is_shipped_loads_and_every_reference_leads_somewhere() -> None:
+    catalogue = load_catalogue()
+    assert "go-openai" in catalogue.sdks
+    entry = catalogue.sdk("GO-OpenAI")
+    assert entry.version.startswith("v")
+    assert entry.workloads[0][0] == "chat-stream-128"
+    assert entry.backends("embed-512") == ("stub",)
+    assert entry.backends("unheard-of") == ()
+    assert catalogue.backend("stub").tier == "stub"
+    assert catalogue.workload("embed-512").tokens == 512
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean go-openai"):
+        load_catalogue().sdk("goopenai")
+    with pytest.raises(UsageError, match="did you mean embed-512"):
+        load_catalogue().workload("embed512")
+    with pytest.raises(UsageError, match="stub"):
+        load_catalogue().backend("zzz")
+
+
+def test_a_users_own_entry_stands_beside_ours(extra: Path) -> None:
+    assert load_catalogue(extra).sdk("my-sdk").folder == extra / "sdks" / "my-sdk"
+
+
+def test_a_user_may_not_replace_an_entry(extra: Path) -> None:
+    (extra / "sdks" / "my-sdk").rename(extra / "sdks" / "go-openai")
+    edit(extra / "sdks" / "go-openai" / "sdk.yaml", "id: my-sdk\n", "id: go-openai\n")
+    with pytest.raises(CatalogueError, match="exists already"):
+        load_catalogue(extra)
+
+
+def test_a_missing_catalogue_folder_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No catalogue folder"):
+        load_catalogue(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        ("sdk.yaml", "licence: Apache-2.0", "license: Apache-2.0", "licence"),
+        ("sdk.yaml", "memory: 512m", "memory: 512.5", "memory"),
+        ("sdk.yaml", "memory: 512m", "memory: lots", "memory"),
+        ("sdk.yaml", "version: v1.43.0", "version: latest", "version"),
+        ("sdk.yaml", "version: v1.43.0", "version: v1.43", "version"),
+        ("sdk.yaml", "version: v1.43.0", "version: v1.42.0", "go-openai"),
+        ("sdk.yaml", "version: v1.43.0", "version: 1.43", "version"),
+        ("sdk.yaml", "id: my-sdk", "id: other", "id"),
+        ("sdk.yaml", "id: my-sdk", "id: My SDK", "id"),
+        ("sdk.yaml", "id: my-sdk", "id: my-sdk\nid: my-sdk", "twice"),
+        ("sdk.yaml", "id: my-sdk", "id: my-sdk\nsurprise: 1", "surprise"),
+        ("sdk.yaml", "aliases: []", "aliases: [go-openai]", "aliases"),
+        ("sdk.yaml", "aliases: []", "aliases: &a [x]\nlineage: *a", "alias"),
+        ("sdk.yaml", "aliases: []", "package: ../../..", "package"),
+        ("sdk.yaml", "aliases: []", "package: nowhere", "package"),
+        ("sdk.yaml", "[stub]", "[nobody]", "nobody"),
+        ("sdk.yaml", "id: chat-stream-128", "id: chat-nothing", "chat-nothing"),
+        ("sdk.yaml", "id: my-sdk", "id: [", "YAML"),
+        ("sdk.yaml", "id: my-sdk", "\tid: my-sdk", "YAML"),
+        ("go.mod", "go 1.", "go 2.", "go line"),
+        ("go.mod", "v1.43.0", "latest", "floating"),
+        ("go.mod", "require", "toolchain go1.99.0\nrequire", "toolchain"),
+        ("go.mod", "require", "replace a => ../b\nrequire", "replace"),
+    ],
+)
+def test_what_is_wrong_is_named_by_file_and_key(extra: Path, file: str, old: str, new: str, named: str) -> None:
+    edit(extra / "sdks" / "my-sdk" / file, old, new)
+    with pytest.raises(CatalogueError) as caught:
+        load_catalogue(extra)
+    assert named in str(caught.value)
+    assert str(extra / "sdks" / "my-sdk") in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("missing", ["sdk.yaml", "go.mod", "go.sum"])
+def test_a_missing_file_is_named(extra: Path, missing: str) -> None:
+    (extra / "sdks" / "my-sdk" / missing).unlink()
+    with pytest.raises(CatalogueError, match=missing.replace(".", r"\.")):
+        load_catalogue(extra)
+
+
+def test_a_file_that_is_not_text_is_an_error_not_a_traceback(extra: Path) -> None:
+    (extra / "sdks" / "my-sdk" / "sdk.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CatalogueError, match="cannot be read"):
+        load_catalogue(extra)
+
+
+def test_all_our_modules_carry_the_go_line_of_the_locked_toolchain() -> None:
+    # The go line sets the default GODEBUG: another line would be another runtime.
+    files = sorted(resources.images_dir().rglob("go.mod"))
+    assert len(files) >= 4
+    for file in files:
+        if "testdata" not in file.parts:
+            assert f"\ngo {locked_go()}\n" in file.read_text(), file
+
+
+def test_the_harness_needs_the_standard_library_only() -> None:
+    assert "require" not in (resources.images_dir() / "harness" / "go.mod").read_text()

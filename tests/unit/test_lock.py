@@ -1,0 +1,105 @@
+"""Locks: those in the repository fit their sources; what floats, is malformed or changed is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from toolkit import resources
+from toolkit.catalogue import load_catalogue
+from toolkit.errors import CatalogueError, InputMismatch
+from toolkit.fetch.stage import check_lock, locked_files
+from toolkit.lock import (
+    base_from_image,
+    base_key,
+    lock_json,
+    modules_json,
+    parse_lock,
+    parse_modules,
+    pretty,
+    read_lock,
+)
+from toolkit.lock import read_modules as read_modules_lock
+
+
+def test_nothing_floats_in_the_repository() -> None:
+    assert check_lock(load_catalogue()) == []
+    rows = locked_files(load_catalogue())
+    assert {row.source for row in rows} == {"apt", "pip", "gomod"}
+    assert all(len(row.sha256) == 64 and row.size_bytes > 0 for row in rows)
+
+
+def test_lock_files_name_no_address() -> None:
+    for file in [resources.images_dir() / "lock.json", *resources.images_dir().rglob("lock.json")]:
+        assert "://" not in file.read_text(), file
+
+
+def test_locks_survive_a_round_trip_byte_for_byte() -> None:
+    file = resources.images_dir() / "lock.json"
+    assert pretty(lock_json(read_lock())) == file.read_bytes()
+    for path in resources.images_dir().glob("*/*/lock.json"):
+        assert pretty(modules_json(parse_modules(json.loads(path.read_bytes()), path))) == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["go.mod", "go.sum"])
+def test_a_changed_module_file_does_not_fit_its_lock(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "go-openai"
+    shutil.copytree(resources.images_dir() / "sdks" / "go-openai", folder)
+    (folder / name).write_text((folder / name).read_text() + "\n")
+    with pytest.raises(InputMismatch, match=name):
+        read_modules_lock(folder)
+
+
+def test_a_missing_lock_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="repro lock"):
+        read_modules_lock(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("base", "packages", 0, "sha256"), "latest"),
+        (("base", "packages", 0, "sha256"), "A" * 64),
+        (("base", "packages", 0, "size_bytes"), "12"),
+        (("base", "packages", 0, "version"), ""),
+        (("base", "packages", 0, "filename"), "../../etc/passwd"),
+        (("base", "packages", 0, "filename"), "/etc/passwd"),
+        (("base", "packages"), []),
+        (("base", "layer_sha256"), None),
+        (("toolchain", "tar_sha256"), "0"),
+        (("toolchain",), None),
+    ],
+)
+def test_a_malformed_lock_is_an_error_that_names_the_file(path: tuple[str | int, ...], value: object) -> None:
+    data = lock_json(read_lock())
+    place = data
+    for key in path[:-1]:
+        place = place[key]  # type: ignore[index]
+    place[path[-1]] = value  # type: ignore[index]
+    with pytest.raises(CatalogueError, match=r"some-lock\.json"):
+        parse_lock(data, Path("some-lock.json"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema":"repro.lock/9"}', "\xff", "{" * 100])
+def test_a_lock_file_that_is_not_one_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock.json").write_text(text, encoding="latin-1")
+    with pytest.raises(CatalogueError, match=r"lock\.json"):
+        read_lock(tmp_path / "lock.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["debian", "debian:12", "debian@sha256:12", "@sha256:" + "0" * 64, "a b@sha256:" + "0" * 64]
+)
+def test_a_floating_base_image_is_refused(text: str) -> None:
+    with pytest.raises(CatalogueError, match="floating"):
+        base_from_image(text)
+
+
+def test_a_base_image_by_digest_is_recorded() -> None:
+    reference = "example.org/base@sha256:" + "0" * 64
+    base = base_from_image(reference)
+    assert base.image == reference
+    assert base_key(base) != base_key(read_lock().base)
