@@ -1,4 +1,4 @@
-"""The plan stage: a request and the catalogue become cells in a random, interleaved, recorded order. Pure but for its inputs.
+"""The plan stage: a request and the catalogue become cells in a random, interleaved, recorded order. Pure.
 
 Order: each round holds every cell once, shuffled by the seed (randomised multiple interleaved trials, Abedi and Brecht,
 ICPE 2017), so that drift of the machine meets all cells alike.
@@ -24,7 +24,22 @@ _SMALLEST_BYTES = 6 * 1024 * 1024  # Docker's own minimum for a container (daemo
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _RUNTIME_ARMS = {"gogc": "GOGC", "gomemlimit": "GOMEMLIMIT", "godebug": "GODEBUG"}
 _BACKEND_ARMS = ("pacing", "fault")
-_ARMS = (*_RUNTIME_ARMS, *_BACKEND_ARMS, "rate_hz", "arrival", "gomaxprocs")
+_DAY_SECONDS = 86_400.0
+_PROBABILITY = r"(0(\.[0-9]+)?|1)"
+_ARM_VALUES = {
+    "gogc": (r"off|[1-9][0-9]{0,5}", "off or a whole number"),
+    "gomemlimit": (r"off|[0-9]{1,15}[kmg]?", "off or a size such as 64m"),
+    "godebug": (r"[a-z0-9]+=[a-z0-9]+", "one setting, such as madvdontneed=1"),
+    "pacing": (r"paced|unpaced", "paced or unpaced"),
+    "fault": (
+        rf"(http503|truncate|corrupt|reset)-{_PROBABILITY}|never_ready|exit_after-[0-9]+(\.[0-9]+)?",
+        "http503-P, truncate-P, corrupt-P or reset-P with a probability, never_ready, or exit_after-SECONDS",
+    ),
+    "rate_hz": (r"[0-9]+(\.[0-9]+)?", "a number above 0"),
+    "arrival": (r"poisson|constant", "poisson or constant"),
+    "gomaxprocs": (r"[1-9][0-9]{0,3}", "a whole number above 0"),
+}
+_ARMS = tuple(_ARM_VALUES)
 
 
 @dataclass(frozen=True)
@@ -76,24 +91,38 @@ def _order(cells: tuple[CellPlan, ...], launches: int, seed: int) -> tuple[Turn,
 
 def check_request(request: Request) -> None:
     """Raises UsageError for the first value that is out of range or does not go with another."""
+    asked = request.duration_seconds
+    policies = ("bind", "interleave", "preferred", "none")
+    benched = request.drive == "bench" and asked is not None
     checks = (
         (request.launches < 1, f"--launches {request.launches}", "it must be at least 1"),
-        (request.duration_seconds is not None and request.duration_seconds <= 0, "--duration", "it must be above 0"),
-        (request.warmup_seconds < 1, f"--warmup {request.warmup_seconds:g}", "it must be at least 1: the host proves limits meanwhile"),
+        (
+            asked is not None and not 0 < asked <= _DAY_SECONDS,
+            f"--duration {asked}",
+            "it must be above 0, at most a day",
+        ),
+        (
+            not 1 <= request.warmup_seconds <= _DAY_SECONDS,
+            f"--warmup {request.warmup_seconds:g}",
+            "it must be at least 1 (the host proves limits meanwhile), at most a day",
+        ),
         (not 0 < request.sample_hz <= 100, f"--sample-hz {request.sample_hz:g}", "it must be above 0 and at most 100"),
         (request.drive not in ("open", "bench"), f"--drive {request.drive}", "it must be open or bench"),
-        (request.drive == "bench" and request.duration_seconds is not None, "--duration with --drive bench", "go test decides: use --bench-time and --bench-count"),
+        (benched, "--duration with --drive bench", "go test decides: use --bench-time and --bench-count"),
         (request.bench_count < 1, f"--bench-count {request.bench_count}", "it must be at least 1"),
-        (request.bench_time_seconds <= 0, "--bench-time", "it must be above 0"),
-        (request.timing_gates not in ("judge", "record"), f"--timing-gates {request.timing_gates}", "it must be judge or record"),
-        (request.mem_policy not in ("bind", "interleave", "preferred", "none"), f"--mem-policy {request.mem_policy}", "it must be bind, interleave, preferred or none"),
-    )  # fmt: skip
+        (not 0 < request.bench_time_seconds <= _DAY_SECONDS, "--bench-time", "it must be above 0, at most a day"),
+        (request.timing_gates not in ("judge", "record"), "--timing-gates", "it must be judge or record"),
+        (request.mem_policy not in policies, f"--mem-policy {request.mem_policy}", f"it must be {', '.join(policies)}"),
+    )
     for wrong, what, why in checks:
         if wrong:
             raise UsageError(f"{what} cannot be used", why, "see 'repro launch --help'")
     unknown = sorted(set(request.arms) - set(_ARMS))
     if unknown:
         raise UsageError(f"--arm {unknown[0]} is unknown", f"arms are {', '.join(_ARMS)}", "write --arm key=value")
+    for key, value in request.arms.items():
+        if not re.fullmatch(_ARM_VALUES[key][0], value):
+            raise UsageError(f"--arm {key}={value} cannot be used", f"it must be {_ARM_VALUES[key][1]}", "")
 
 
 def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
@@ -145,7 +174,7 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
         bench_count=request.bench_count,
         bench_time_seconds=request.bench_time_seconds,
         gomaxprocs=int(_number("gomaxprocs", arms.get("gomaxprocs"), float(len(parse_cpulist(placement.cpus))))),
-        environment={_RUNTIME_ARMS[key]: value for key, value in arms.items() if key in _RUNTIME_ARMS},
+        environment=_runtime_arms(arms),
         backend_settings={
             "schema": "repro.backend/1",
             "listen": f"127.0.0.1:{backend.port}",
@@ -160,6 +189,15 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
 def _drive_settings(drive: str) -> dict[str, str]:
     # A benchmark loop against a pace would time the pace: drive bench measures the SDK, so the backend answers at once.
     return {"pacing": "unpaced"} if drive == "bench" else {}
+
+
+def _runtime_arms(arms: Mapping[str, str]) -> dict[str, str]:
+    found = {_RUNTIME_ARMS[key]: value for key, value in arms.items() if key in _RUNTIME_ARMS}
+    limit = found.get("GOMEMLIMIT", "off")
+    if limit != "off":
+        # Go wants "64MiB" with that very case, which no cell id could hold; plain bytes mean the same.
+        found["GOMEMLIMIT"] = str(parse_memory(limit))
+    return found
 
 
 def _backend_arms(arms: Mapping[str, str]) -> dict[str, str]:
@@ -215,7 +253,7 @@ def _check_memory(memory_bytes: int) -> None:
 
 def parse_memory(text: str) -> int:
     """``512m`` or ``4g`` (powers of 1024, as Docker's ``--memory``) in bytes; UsageError on anything else."""
-    match = re.fullmatch(r"(\d{1,15})([bkmg]?)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)", text.strip().lower())
     if match is None:
         raise UsageError(
             f"--memory '{text}' is not a size", "it is a whole number with b, k, m or g", "for example --memory 512m"

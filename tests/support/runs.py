@@ -58,7 +58,11 @@ def readback(cell: CellPlan, lies: Iterable[Observation] = ()) -> dict[str, Any]
 
 def setup_document(cells: Iterable[CellPlan]) -> dict[str, Any]:
     """``setup.json``."""
-    role = {"image": DIGEST, "command": ["numactl", "--membind=0", "--", "/repro/workload"], "environment": {"HOME": "/tmp"}}
+    role = {
+        "image": DIGEST,
+        "command": ["numactl", "--membind=0", "--", "/repro/workload"],
+        "environment": {"HOME": "/tmp"},
+    }
     names = [cell.cell for cell in cells]
     image = {
         "config_digest": DIGEST,
@@ -73,7 +77,9 @@ def setup_document(cells: Iterable[CellPlan]) -> dict[str, Any]:
         "schema": "repro.setup/1",
         "tool_version": "0.1.0",
         "definition": {
-            "rendered": {name: {"Dockerfile": DIGEST, "compose.yaml": DIGEST, "seccomp.json": DIGEST} for name in names},
+            "rendered": {
+                name: {"Dockerfile": DIGEST, "compose.yaml": DIGEST, "seccomp.json": DIGEST} for name in names
+            },
             "seccomp": DIGEST,
             "containers": {name: {"sdk": role, "backend": role} for name in names},
         },
@@ -101,7 +107,13 @@ def setup_document(cells: Iterable[CellPlan]) -> dict[str, Any]:
 
 
 def unsealed_run(
-    runs: Path, *, launches: int = 1, load: Load | None = None, lies: Iterable[Observation] = (), run: str = RUN_ID, **changes: Any
+    runs: Path,
+    *,
+    launches: int = 1,
+    load: Load | None = None,
+    lies: Iterable[Observation] = (),
+    run: str = RUN_ID,
+    **changes: Any,
 ) -> RunFolder:
     """A run whose launches are over and whose manifest is not written; its process is dead."""
     cell = cell_plan(launches=launches, **{"duration_seconds": 20.0, **changes})

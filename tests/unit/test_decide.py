@@ -1,0 +1,111 @@
+"""Did each limit hold: arithmetic on observations."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.readback.decide import Observation, broken_rows, decide, unwitnessed_rows
+from toolkit.readback.rows import ENGINE_BLIND, ENGINE_ONLY
+
+ROW = "pids.limit"
+TIMES = ("start", "window:0", "end")
+
+
+def seen(witness: str, found: str | None = "256", *times: str) -> list[Observation]:
+    return [Observation(ROW, when, witness, found) for when in times or ("start", "end")]
+
+
+def state(*observations: list[Observation], row: str = ROW, requested: str = "256") -> str:
+    renamed = [Observation(row, one.when, one.witness, one.found) for group in observations for one in group]
+    return decide({row: requested}, renamed)[0].state
+
+
+def test_engine_and_one_kernel_view_hold_a_row() -> None:
+    assert state(seen("engine"), seen("agent")) == "held"
+    assert state(seen("engine"), seen("host")) == "held"
+
+
+def test_the_engine_alone_does_not() -> None:
+    assert state(seen("engine")) == "unwitnessed"
+
+
+def test_a_kernel_view_alone_does_not() -> None:
+    assert state(seen("agent"), seen("host")) == "unwitnessed"
+
+
+def test_nobody_does_not() -> None:
+    assert state() == "unwitnessed"
+
+
+@pytest.mark.parametrize("times", [("start",), ("end",), ("window:0",)])
+def test_a_kernel_view_must_span_the_launch(times: tuple[str, ...]) -> None:
+    assert state(seen("engine"), seen("agent", "256", *times)) == "unwitnessed"
+
+
+def test_two_kernel_witnesses_may_share_the_span() -> None:
+    assert state(seen("engine"), seen("agent", "256", "start"), seen("host", "256", "end")) == "held"
+
+
+@pytest.mark.parametrize("witness", ["engine", "host", "agent"])
+@pytest.mark.parametrize("when", TIMES)
+def test_any_view_that_differs_at_any_time_breaks_a_row(witness: str, when: str) -> None:
+    verdict = decide(
+        {ROW: "256"}, [*seen("engine"), *seen("agent"), *seen("host"), Observation(ROW, when, witness, "max")]
+    )[0]
+    assert (verdict.state, verdict.found) == ("broken", "max")
+    assert verdict.broken == (Observation(ROW, when, witness, "max"),)
+    assert broken_rows([verdict]) == [verdict]
+
+
+def test_a_knob_that_this_kernel_lacks_is_absent() -> None:
+    assert state(seen("engine"), seen("agent", None), seen("host", None)) == "absent"
+
+
+def test_a_row_whose_file_vanishes_midway_is_not_absent() -> None:
+    assert state(seen("engine"), seen("agent", "256", "start"), seen("agent", None, "end")) == "unwitnessed"
+
+
+@pytest.mark.parametrize("row", sorted(ENGINE_ONLY))
+def test_what_only_the_engine_knows_is_held_by_it_alone(row: str) -> None:
+    verdict = decide({row: "x"}, [Observation(row, "start", "engine", "x")])[0]
+    assert (verdict.state, verdict.engine_only) == ("held", True)
+    assert decide({row: "x"}, [])[0].state == "unwitnessed"
+
+
+@pytest.mark.parametrize("row", sorted(ENGINE_BLIND))
+def test_what_the_engine_cannot_know_needs_no_engine(row: str) -> None:
+    assert state(seen("agent"), row=row) == "held"
+    assert state(seen("engine"), row=row) == "unwitnessed"
+
+
+def test_rows_that_nobody_asked_for_are_not_judged() -> None:
+    assert decide({}, seen("agent")) == []
+
+
+def test_unwitnessed_rows_are_listed() -> None:
+    verdicts = decide({ROW: "256", "init": "false"}, [Observation("init", "start", "engine", "false")])
+    assert [one.row for one in unwitnessed_rows(verdicts)] == [ROW]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Observation,
+            row=st.sampled_from([ROW, "init", "workload.affinity"]),
+            when=st.sampled_from(TIMES),
+            witness=st.sampled_from(["engine", "host", "agent"]),
+            found=st.sampled_from(["256", "max", None]),
+        ),
+        max_size=12,
+    )
+)
+def test_held_means_that_nobody_disagreed_and_broken_that_somebody_did(observations: list[Observation]) -> None:
+    requested = dict.fromkeys((ROW, "init", "workload.affinity"), "256")
+    for verdict in decide(requested, observations):
+        differing = [one for one in observations if one.row == verdict.row and one.found not in ("256", None)]
+        assert (verdict.state == "broken") == bool(differing)
+        if verdict.state == "held":
+            assert any(one.row == verdict.row and one.found == "256" for one in observations)
+        assert verdict.state in ("held", "broken", "unwitnessed", "absent")

@@ -1,0 +1,208 @@
+"""From a request and the catalogue to cells in a recorded order."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.cli.options import parse_seconds
+from toolkit.errors import UsageError
+from toolkit.host.topology import Placement
+from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
+from toolkit.model.plan import plan_from_json
+from toolkit.plan import Choice, Request, make_plan, parse_arms, parse_memory
+from toolkit.schemas import problems
+
+HERE = Path()
+PLACEMENT = Placement("0-1", "0", "3", "2", "3", shared=False)
+SDK = SdkEntry("sdk-a", "example.org/a", "v1.2.3", "MIT", HERE, (("chat", ("stub", "other")), ("embed", ("stub",))))
+WORKLOAD = WorkloadEntry(
+    "chat", "chat-stream", "one chat", "poisson", 40, 128, 0, ("open", "bench"), HERE, {"pacing": "paced"}
+)
+STUB = BackendEntry(
+    "stub", "stub", ("chat",), HERE, 8080, "/v1", "tcp:127.0.0.1:8080", settings={"pacing": "unpaced", "fault": ""}
+)
+OTHER = replace(STUB, id="other", tier="simulator")
+CHOICE = Choice(SDK, WORKLOAD, STUB)
+
+
+def sdks(*names: str) -> list[Choice]:
+    return [replace(CHOICE, sdk=replace(SDK, id=name)) for name in names]
+
+
+def cell(request: Request | None = None, choice: Choice = CHOICE, placement: Placement = PLACEMENT) -> Any:
+    return make_plan(request or Request(), [choice], placement).cells[0]
+
+
+def test_defaults_are_the_designs() -> None:
+    plan = cell()
+    assert plan.cell == "sdk-a/chat/default"
+    assert (plan.duration_seconds, plan.warmup_seconds, plan.launches, plan.seed) == (30.0, 5.0, 1, 1)
+    assert (plan.drive, plan.timing_gates, plan.sample_hz, plan.mem_policy) == ("open", "judge", 1.0, "bind")
+    assert (plan.memory_bytes, plan.backend_memory_bytes) == (512 << 20, 256 << 20)
+    assert plan.base_url == "http://127.0.0.1:8080/v1"
+
+
+def test_gomaxprocs_is_the_number_of_measured_cpus() -> None:
+    assert cell().gomaxprocs == 2
+    assert cell(Request(arms={"gomaxprocs": "1"})).gomaxprocs == 1
+
+
+def test_the_workload_overrules_the_backends_settings_and_an_arm_overrules_both() -> None:
+    assert cell().backend_settings["pacing"] == "paced"
+    assert cell(Request(arms={"pacing": "unpaced"})).backend_settings["pacing"] == "unpaced"
+
+
+def test_a_fault_is_written_without_a_colon_and_handed_on_with_one() -> None:
+    plan = cell(Request(arms={"fault": "http503-0.01"}))
+    assert plan.backend_settings["fault"] == "http503:0.01"
+    assert plan.cell == "sdk-a/chat/fault=http503-0.01"
+
+
+@pytest.mark.parametrize("text", ["truncate-1", "reset-0.5", "never_ready", "exit_after-2.5", "corrupt-0"])
+def test_faults_that_the_stub_knows(text: str) -> None:
+    assert cell(Request(arms={"fault": text})).backend_settings["fault"] == text.replace("-", ":")
+
+
+def test_runtime_arms_become_the_programs_environment() -> None:
+    plan = cell(Request(arms={"gogc": "200", "gomemlimit": "64m"}))
+    assert plan.environment == {"GOGC": "200", "GOMEMLIMIT": str(64 << 20)}
+
+
+def test_the_arm_names_what_is_off_its_default_and_nothing_else() -> None:
+    assert cell(Request(drive="bench")).arm == "drive=bench"
+    assert cell(choice=replace(CHOICE, backend=OTHER)).arm == "backend=other,tier=simulator"
+    assert cell(Request(launches=7, duration_seconds=12)).arm == "default"
+
+
+def test_every_round_of_the_order_holds_each_cell_once() -> None:
+    plan = make_plan(Request(launches=10, seed=3), sdks("a", "b", "c"), PLACEMENT)
+    assert Counter((turn.cell, turn.launch) for turn in plan.order).most_common(1)[0][1] == 1
+    rounds = [plan.order[start : start + 3] for start in range(0, 30, 3)]
+    assert all({turn.cell for turn in one} == {cell.cell for cell in plan.cells} for one in rounds)
+    assert len({tuple(turn.cell for turn in one) for one in rounds}) > 1
+
+
+def test_the_seed_draws_the_order() -> None:
+    def order(seed: int) -> list[str]:
+        plan = make_plan(Request(launches=10, seed=seed), sdks("a", "b", "c"), PLACEMENT)
+        return [turn.cell for turn in plan.order]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_a_plan_survives_json_and_its_schema() -> None:
+    plan = make_plan(Request(arms={"gogc": "50"}), sdks("a", "b"), PLACEMENT)
+    text = json.loads(json.dumps(plan.to_json()))
+    assert plan_from_json(text) == plan
+    assert problems(text, "plan") == []
+
+
+@pytest.mark.parametrize(
+    "damage", [{"schema": "repro.plan/9"}, {"cells": [{}]}, {"order": [{"cell": "a"}]}, {"seed": None}]
+)
+def test_a_plan_that_we_cannot_read_is_a_value_error(damage: dict[str, Any]) -> None:
+    document = make_plan(Request(), [CHOICE], PLACEMENT).to_json()
+    with pytest.raises(ValueError, match=r"\S"):
+        plan_from_json({**document, **damage})
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(launches=0),
+        Request(duration_seconds=0),
+        Request(duration_seconds=-1),
+        Request(duration_seconds=float("nan")),
+        Request(duration_seconds=float("inf")),
+        Request(warmup_seconds=0.5),
+        Request(warmup_seconds=float("nan")),
+        Request(warmup_seconds=float("inf")),
+        Request(sample_hz=0),
+        Request(sample_hz=101),
+        Request(sample_hz=float("nan")),
+        Request(drive="closed"),
+        Request(drive="bench", duration_seconds=5),
+        Request(bench_count=0),
+        Request(bench_time_seconds=0),
+        Request(bench_time_seconds=float("inf")),
+        Request(timing_gates="ignore"),
+        Request(mem_policy="local"),
+        Request(arms={"colour": "red"}),
+        Request(arms={"rate_hz": "fast"}),
+        Request(arms={"rate_hz": "0"}),
+        Request(arms={"rate_hz": "nan"}),
+        Request(arms={"arrival": "bursty"}),
+        Request(arms={"pacing": "slow"}),
+        Request(arms={"gomaxprocs": "1.5"}),
+        Request(arms={"godebug": "A=B"}),
+        Request(arms={"gogc": "fast"}),
+        Request(arms={"gomemlimit": "64MiB"}),
+        Request(arms={"fault": "http503:0.1"}),
+        Request(arms={"fault": "http503-2"}),
+        Request(arms={"fault": "burn"}),
+        Request(memory_bytes=1 << 20),
+        Request(memory_bytes=(512 << 20) + 1),
+    ],
+    ids=lambda one: " ".join(f"{key}={value}" for key, value in vars(one).items() if value != vars(Request())[key]),
+)
+def test_what_no_launch_could_have_is_a_usage_error(request_: Request) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_plan(request_, [CHOICE], PLACEMENT)
+    assert caught.value.title
+
+
+def test_a_drive_that_the_workload_lacks() -> None:
+    with pytest.raises(UsageError, match="no drive 'bench'"):
+        cell(Request(drive="bench"), replace(CHOICE, workload=replace(WORKLOAD, drives=("open",))))
+
+
+def test_one_cell_twice() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        make_plan(Request(), [CHOICE, CHOICE], PLACEMENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512m", 512 << 20), ("4G", 4 << 30), ("4096k", 4 << 20), ("1000", 1000), ("7b", 7)]
+)
+def test_memory_is_written_as_docker_does(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "1.5g", "-1m", "512mb", "1t", "9" * 40])
+def test_memory_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_memory(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("500ms", 0.5), ("2m", 120), ("1.5s", 1.5)])
+def test_times_are_written_as_go_does(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "30", "1h", "-1s", ".s", "1.2.3s", "nans", "infs"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_seconds(text)
+
+
+def test_arms_are_pairs() -> None:
+    assert parse_arms(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+
+
+@pytest.mark.parametrize("pairs", [["a"], ["=1"], ["a="], ["a=1", "a=2"]])
+def test_arms_that_are_none(pairs: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse_arms(pairs)
+
+
+def test_a_bench_is_planned_longer_than_its_own_time() -> None:
+    plan = cell(Request(drive="bench", bench_count=2, bench_time_seconds=3))
+    assert plan.planned_seconds > 2 * 3
+    assert cell(Request(duration_seconds=12)).planned_seconds == 5 + 12 + 5 + 2
