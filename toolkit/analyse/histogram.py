@@ -11,6 +11,7 @@ HdrHistogram V2 format (compressed, base64), which the Go, Java and C libraries 
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -131,8 +132,21 @@ def decode(value: Mapping[str, Any]) -> Histogram:
         raise ValueError("not a histogram of this product")
     try:
         library = HdrHistogram.decode(str(value["data"]).encode("ascii"))
-    except (HdrCookieException, HdrLengthException, ValueError, KeyError, ArithmeticError) as problem:
+    except (
+        HdrCookieException,
+        HdrLengthException,
+        zlib.error,
+        ArithmeticError,
+        AssertionError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as problem:
+        # The library checks little and fails in many ways.
         raise ValueError(f"a histogram cannot be decoded: {problem}") from problem
+    if (library.lowest_trackable_value, library.highest_trackable_value) != (LOWEST_NS, HIGHEST_NS):
+        raise ValueError("a histogram of another range")
     # The array is long and mostly empty: ctypes slices it to a list in one go.
     counts = {bucket: count for bucket, count in enumerate(library.counts[: library.counts_len]) if count}
     return Histogram(MappingProxyType(counts), sum(counts.values()), int(value["max"]), int(value["overflow"]))

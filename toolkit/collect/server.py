@@ -55,7 +55,7 @@ class RoleState:
     closed: bool = False
     records: int = 0
     broken: bool = False
-    """The stream ended without the agent closing its side: the agent or its container is gone."""
+    """The stream ended before the host released it: the agent, its container or its patience is gone."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ class Collector:
         import grpc
 
         outbox: _Outbox = queue.SimpleQueue()
-        # Whoever waits on the outbox must wake when the agent has gone.
-        context.add_callback(lambda: outbox.put(None))
+        if not context.add_callback(lambda: self._terminated(outbox)):
+            return
         threading.Thread(target=self._read, args=(chunks, outbox), name="collector-read", daemon=True).start()
         while (said := outbox.get()) is not None:
             if isinstance(said, _Turned):
@@ -182,7 +182,6 @@ class Collector:
         import grpc
 
         role = ""
-        broken = True
         try:
             for chunk in chunks:
                 for record in chunk.records:
@@ -191,21 +190,28 @@ class Collector:
                         outbox.put(_Turned("no stream is expected from this role"))
                         return
                     self._take(role, record)
-            broken = False
         except grpc.RpcError:
             log.debug("the stream of %s broke", role or "a stranger")
         finally:
             if role:
-                self._closed(role, broken)
+                self._closed(role)
             else:
                 outbox.put(None)
 
-    def _closed(self, role: str, broken: bool) -> None:
-        self._update(role, lambda state: replace(state, closed=True, broken=broken))
+    def _closed(self, role: str) -> None:
+        self._update(role, lambda state: replace(state, closed=True))
         with self._changed:
-            stream = self._streams[role]
-            if broken or stream.released:
-                stream.end()
+            if self._streams[role].released:
+                self._streams[role].end()
+
+    def _terminated(self, outbox: _Outbox) -> None:
+        """The RPC is over: wake whoever waits on the outbox; if the host had not let it go, the agent has gone."""
+        outbox.put(None)
+        with self._changed:
+            for stream in self._streams.values():
+                if stream.outbox is outbox and not stream.released:
+                    stream.state = replace(stream.state, closed=True, broken=True)
+            self._changed.notify_all()
 
     def _claim(self, record: Record, outbox: _Outbox) -> str:
         """The role a stream speaks for, or '': its first record says, and only the first stream may."""

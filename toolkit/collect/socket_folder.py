@@ -32,7 +32,7 @@ def base_folders() -> list[Path]:
     """Where the folder may be, best first: the user's runtime folder, then the temporary folders."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     named = [Path(runtime)] if runtime else []
-    return list(dict.fromkeys([*named, Path(tempfile.gettempdir()), Path("/tmp")]))  # noqa: S108 - last resort, 0700 inside
+    return list(dict.fromkeys([*named, Path(tempfile.gettempdir()), Path("/tmp")]))
 
 
 class SocketFolder:

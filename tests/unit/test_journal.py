@@ -1,0 +1,125 @@
+"""Journal files: what was written is read, and a torn end costs only itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.json_format import MessageToJson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.journals import Builder, cell_plan, launch_journal
+from toolkit.collect.crc32c import crc32c
+from toolkit.collect.journal import (
+    MAGIC,
+    encode_frame,
+    encode_journal,
+    journal_from_stdout,
+    parse_journal,
+    read_journal,
+)
+from toolkit.errors import LaunchInvalid
+from toolkit.proto.agent_pb2 import Lines, Record
+
+records = st.lists(
+    st.builds(
+        lambda sequence, at, text: Record(sequence=sequence, monotonic_ns=at, lines=Lines(text=text)),
+        st.integers(1, 2**64 - 1),
+        st.integers(0, 2**63 - 1),
+        st.binary(max_size=200),
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "checksum"),
+    [
+        (b"", 0),
+        (b"123456789", 0xE3069283),
+        (bytes(32), 0x8A9136AA),
+        (b"\xff" * 32, 0x62A8AB43),
+        (bytes(range(32)), 0x46DD794E),
+        (bytes(range(31, -1, -1)), 0x113FDB5C),
+    ],
+)
+def test_crc32c_gives_the_values_of_rfc_3720(data: bytes, checksum: int) -> None:
+    assert crc32c(data) == checksum
+
+
+@given(st.binary(max_size=40))
+def test_crc32c_is_the_bitwise_definition(data: bytes) -> None:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    assert crc32c(data) == value ^ 0xFFFFFFFF
+
+
+@given(records)
+def test_what_was_written_is_read(written: list[Record]) -> None:
+    journal = parse_journal(encode_journal(written))
+    assert list(journal.records) == written
+    assert journal.truncated_bytes == 0
+
+
+@given(records, st.data())
+def test_a_file_cut_anywhere_keeps_every_whole_frame(written: list[Record], data: st.DataObject) -> None:
+    whole = encode_journal(written)
+    cut = data.draw(st.integers(0, len(whole)))
+    journal = parse_journal(whole[:cut])
+    assert list(journal.records) == written[: len(journal.records)]
+    read = len(MAGIC) + sum(len(encode_frame(record)) for record in journal.records)
+    assert journal.truncated_bytes == (cut - read if cut >= len(MAGIC) else cut)
+    if cut == len(whole):
+        assert len(journal.records) == len(written)
+
+
+@given(records.filter(bool), st.data())
+def test_a_flipped_bit_ends_the_reading_at_its_frame(written: list[Record], data: st.DataObject) -> None:
+    frames = [encode_frame(record) for record in written]
+    hurt = data.draw(st.integers(0, len(frames) - 1))
+    place = data.draw(st.integers(0, len(frames[hurt]) - 1))
+    frame = bytearray(frames[hurt])
+    frame[place] ^= 1 << data.draw(st.integers(0, 7))
+    journal = parse_journal(MAGIC + b"".join([*frames[:hurt], bytes(frame), *frames[hurt + 1 :]]))
+    assert list(journal.records) == written[:hurt]
+    assert journal.truncated_bytes == sum(map(len, frames[hurt:]))
+
+
+def test_zeros_after_the_last_frame_are_no_records() -> None:
+    whole = encode_journal(Builder().hello().records())
+    journal = parse_journal(whole + bytes(4096))
+    assert len(journal.records) == 1
+    assert journal.truncated_bytes == 4096
+
+
+def test_an_empty_file_is_an_agent_that_never_wrote(tmp_path: Path) -> None:
+    (tmp_path / "journal.pb").touch()
+    journal = read_journal(tmp_path / "journal.pb")
+    assert journal.records == ()
+    assert journal.truncated_bytes == 0
+
+
+@pytest.mark.parametrize("data", [b"REPROJ02", b"x", b"REPROJ0x....", b"\x00" * 64])
+def test_another_magic_is_not_a_journal(data: bytes) -> None:
+    with pytest.raises(LaunchInvalid, match="not one of ours"):
+        parse_journal(data)
+
+
+def test_a_missing_journal_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(LaunchInvalid) as caught:
+        read_journal(tmp_path / "journal.pb")
+    assert caught.value.remedy
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_records_on_stdout_are_a_journal_too() -> None:
+    written = launch_journal(cell_plan(duration_seconds=1.0, warmup_seconds=1.0, drain_seconds=1.0)).records()
+    lines = ["the program's own words"]
+    lines += [f"@repro {MessageToJson(record, indent=None)}" for record in written]
+    journal = journal_from_stdout("\n".join([*lines, "@repro {broken"]))
+    assert list(journal.records) == written
+    assert journal.truncated_bytes == len("@repro {broken")
