@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def make_deb(path: Path, files: dict[str, bytes | tarfile.TarInfo], *, suffix: str = "xz", control: str = "") -> Path:
-    pack = {"xz": lzma.compress, "gz": gzip.compress, "": bytes}[suffix]
+    packers: dict[str, Callable[[bytes], bytes]] = {"xz": lzma.compress, "gz": gzip.compress, "": bytes}
+    pack = packers[suffix]
     dot = f".{suffix}" if suffix else ""
     text = control or f"Package: {path.name.split('_')[0]}\nVersion: 1\nArchitecture: amd64\nDescription: x\n more\n"
     parts = {

@@ -1,4 +1,4 @@
-"""The content store: only verified bytes go in, changed bytes do not come out, a killed process leaves nothing behind."""
+"""The content store: only verified bytes go in, changed bytes do not come out, a killed process leaves nothing."""
 
 from __future__ import annotations
 

@@ -119,7 +119,10 @@ class Foundation:
         return layers
 
     def fetch_modules(self, module: Path, lock: ModulesLock, chain: ToolchainLock) -> None:
-        """Bring the modules of one go.mod, by the locked toolchain."""
+        """Bring the modules of one go.mod, by the locked toolchain, and check every byte of those that were there."""
+        for row in lock.files:
+            if self._store.has(row.sha256):
+                self._store.blob(row.sha256, row.filename)
         inputs.fetch_modules(
             self._store, module, lock, lambda: self._host_go(chain), offline=self._offline, report=self._report
         )

@@ -128,9 +128,12 @@ class Build:
         self._ensure_base_lock(ground)
         base = ground.base(self.lock.base, no_cache=self._options.no_cache)
         self.lock = replace(self.lock, base=base.lock)
-        compiled: dict[str, Path] = {}
-        for target in (agent, *(target for _, _, target in wanted)):
-            compiled[target.binary] = self._binary(ground, base, target, folders[target.binary])
+        every = [agent, *(target for _, _, target in wanted)]
+        known = {target.binary: self._known_binary(target) for target in every}
+        for target in every:
+            if known[target.binary] is None:  # all inputs first: a changed one should not be found after minutes
+                ground.fetch_modules(folders[target.binary], target.modules, self.lock.toolchain)
+        compiled = {target.binary: known[target.binary] or self._compile(ground, base, target) for target in every}
         images = {
             kind: self._image(kind, name, base, agent=agent, target=target, compiled=compiled)
             for kind, name, target in wanted
@@ -151,13 +154,17 @@ class Build:
             self.base_state = "relocked"
             self._store.put_record("relocks", base_key(original), lock_json(self.lock))
 
-    def _binary(self, ground: foundation.Foundation, base: foundation.Base, target: Target, module: Path) -> Path:
-        """The blob of a target's binary, compiled unless the store remembers it."""
+    def _known_binary(self, target: Target) -> Path | None:
+        """The blob of a target's binary, if the store remembers it."""
         key = target.inputs_digest(self.lock.toolchain.tar_sha256)
         row = None if self._options.no_cache else self._store.record(records.BINARIES, key)
-        if row is not None and self._store.has(str(row.get("sha256"))):
-            return self._store.blob(str(row["sha256"]), f"the binary of {target.title}")
-        ground.fetch_modules(module, target.modules, self.lock.toolchain)
+        if row is None or not self._store.has(str(row.get("sha256"))):
+            return None
+        return self._store.blob(str(row["sha256"]), f"the binary of {target.title}")
+
+    def _compile(self, ground: foundation.Foundation, base: foundation.Base, target: Target) -> Path:
+        """Compile a target; returns its blob."""
+        key = target.inputs_digest(self.lock.toolchain.tar_sha256)
         image = ground.compiler_image(base, self.lock.toolchain, no_cache=self._options.no_cache)
         self._report(f"build: compiling {target.title}")
         with self._store.temporary() as folder:
