@@ -157,7 +157,7 @@ def test_a_row_that_drifts_in_one_window_invalidates_and_names_it() -> None:
     )
     result = build_result(PLAN, evidence(builder), None)
     (finding,) = (one for one in result["invalid"] if one["gate"] == "constraint")
-    assert finding["cause"] == "sdk: memory.swap_bytes did not hold at window:1"
+    assert finding["cause"] == "sdk memory.swap_bytes did not hold: agent saw it at window:1"
     assert (finding["found"], finding["limit"]) == ("9223372036854771712", "0")
 
 
@@ -171,6 +171,15 @@ def test_findings_of_other_judges_invalidate() -> None:
     facts = LaunchFacts(findings=(Finding("witness", "sdk: seen elsewhere", "1", "0"),))
     result = build_result(PLAN, evidence(launch_journal(PLAN)), evidence(backend_journal(PLAN)), facts)
     assert gates(result) == ["witness"]
+
+
+def test_a_row_that_two_judges_found_broken_is_listed_once() -> None:
+    from toolkit.model.evidence import Finding
+
+    theirs = Finding("constraint", "sdk cpu.quota did not hold: host saw it at start", "50000/100000", "none")
+    sdk = evidence(launch_journal(PLAN, Load(rows=(("cpu.quota", "none", "50000/100000"),))))
+    result = build_result(PLAN, sdk, evidence(backend_journal(PLAN)), LaunchFacts(findings=(theirs,)))
+    assert [one["cause"] for one in result["invalid"]] == [theirs.cause]
 
 
 def test_forged_records_of_the_backend_invalidate() -> None:

@@ -68,7 +68,8 @@ def broken_rows(role: str, evidence: Evidence) -> Iterator[Finding]:
             if row.expected and not held and row.id not in seen:
                 seen.add(row.id)
                 found = row.error or row.found
-                yield Finding("constraint", f"{role}: {row.id} did not hold at {readback.when}", found, row.expected)
+                cause = f"{role} {row.id} did not hold: agent saw it at {readback.when}"
+                yield Finding("constraint", cause, found, row.expected)
 
 
 def _identity(plan: CellPlan, sdk: Evidence) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def build_result(
     found = histograms(timeline, interval) if interval else dict.fromkeys(HISTOGRAMS, _EMPTY)
     word, ending = termination(sdk, backend, facts)
     invalid, recorded = gates(plan, sdk, backend, interval, found)
-    invalid = [*([ending] if ending else []), *facts.findings, *invalid]
+    invalid = _once([*([ending] if ending else []), *facts.findings, *invalid])
     bench, unread = parse_bench(sdk.bench_lines)
     invalid += _bench_findings(plan, len(bench), unread)
     values = _whole(plan, sdk, timeline, interval, found) | bench_metrics(bench, drive=plan.drive)
@@ -79,6 +79,15 @@ def build_result(
         "agent": _agent(timeline, interval),
         "bench": [asdict(line) for line in bench] if plan.drive == "bench" else None,
     }
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Each broken row once: the launch judges the agent's rows with everybody else's, the gates judge them alone."""
+    named: dict[tuple[str, str], Finding] = {}
+    for one in findings:
+        subject = one.cause.partition(" did not hold")[0] if one.gate == "constraint" else one.cause
+        named.setdefault((one.gate, subject), one)
+    return list(named.values())
 
 
 def _whole(
