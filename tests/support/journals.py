@@ -304,8 +304,10 @@ def _requests(builder: Builder, plan: CellPlan, load: Load, times: tuple[int, in
         row = [*numbers, plan.tokens, 2560, list(load.overhead_ns) if outcome == 0 else []]
         batches.setdefault(end // SECOND + 1, []).append(row)
     for second, rows in batches.items():
-        for at in range(0, len(rows), 200):
-            builder.lines(second * SECOND, {"k": "req", "rows": rows[at : at + 200]})
+        # Lines are at most 64 KiB, as the harness keeps them.
+        step = max(4000 // (len(load.overhead_ns) + 9), 1)
+        for at in range(0, len(rows), step):
+            builder.lines(second * SECOND, {"k": "req", "rows": rows[at : at + step]})
     if "open" not in load.without:
         totals = {"scheduled": count + load.drops, "sent": count, "dropped": load.drops, "max_in_flight": 9}
         builder.lines(max(batches, default=stop // SECOND) * SECOND, {"k": "open", **totals})
