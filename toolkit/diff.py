@@ -1,7 +1,7 @@
 """What differs between two set-ups, and what that means for comparing them. Pure.
 
-*blocking*: not the same experiment; *explanatory*: the same experiment under conditions that can move numbers; *benign*: neither.
-What this table does not know is blocking: a difference nobody has thought about is not a small one.
+*blocking*: not the same experiment; *explanatory*: the same experiment under conditions that can move numbers;
+*benign*: neither. What this table does not know is blocking: a difference nobody has thought about is not a small one.
 """
 
 from __future__ import annotations

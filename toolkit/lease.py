@@ -84,7 +84,7 @@ def _ready_folder() -> Path:
 
 
 def _open(path: Path) -> int:
-    # Without O_CREAT first: with fs.protected_regular the kernel refuses O_CREAT on another user's file in a sticky folder.
+    # Without O_CREAT first: fs.protected_regular refuses O_CREAT on another user's file in a sticky folder.
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -155,7 +155,7 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
         seed=request.seed,
         warmup_seconds=request.warmup_seconds,
         duration_seconds=request.duration_seconds if request.duration_seconds is not None else 30.0,
-        drain_seconds=5.0,
+        drain_seconds=2.0,
         max_in_flight=512,
         request_timeout_seconds=30.0,
         launches=request.launches,

@@ -44,7 +44,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _parsed(path: Path, make: Callable[[Any], Made]) -> Made:
     try:
-        return make(json.loads(path.read_text()))
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds {type(value).__name__} where an object belongs")
+        return make(value)
     except (OSError, ValueError, TypeError) as problem:
         raise ArchiveInvalid(
             f"{path.name} of run '{path.parent.name}' cannot be read",
@@ -108,7 +111,7 @@ def seal(folder: RunFolder, state: str = "complete") -> dict[str, Any]:
 
 
 def _finish(folder: RunFolder) -> None:
-    """What stands beside the manifest: its digest, and no owner file (it holds a boot id). Repeating it changes nothing."""
+    """What stands beside the manifest: its digest, and no owner file (it holds a boot id). May be repeated."""
     digest_file = folder.path / "manifest.json.sha256"
     try:
         if not digest_file.exists():
@@ -238,7 +241,7 @@ def _language(results: Iterable[list[dict[str, Any]]], images: list[dict[str, An
 
 
 def recover_runs(runs: Path) -> list[str]:
-    """Seal every run whose process is provably dead; the ids that were sealed. A folder nobody can read stays as it is."""
+    """Seal every run whose process is provably dead; the ids that were sealed. An unreadable folder stays as it is."""
     sealed = []
     for folder in dead_runs(runs):
         # A damaged folder must not keep every later launch from starting; 'repro list runs' names it.

@@ -69,8 +69,10 @@ def test_a_row_whose_file_vanishes_midway_is_not_absent() -> None:
 
 @pytest.mark.parametrize("row", sorted(ENGINE_ONLY))
 def test_what_only_the_engine_knows_is_held_by_it_alone(row: str) -> None:
-    verdict = decide({row: "x"}, [Observation(row, "start", "engine", "x")])[0]
+    looks = [Observation(row, when, "engine", "x") for when in ("start", "end")]
+    verdict = decide({row: "x"}, looks)[0]
     assert (verdict.state, verdict.engine_only) == ("held", True)
+    assert decide({row: "x"}, looks[:1])[0].state == "unwitnessed"
     assert decide({row: "x"}, [])[0].state == "unwitnessed"
 
 
@@ -80,12 +82,21 @@ def test_what_the_engine_cannot_know_needs_no_engine(row: str) -> None:
     assert state(seen("engine"), row=row) == "unwitnessed"
 
 
+def test_every_window_must_have_been_looked_at() -> None:
+    windows = ("start", "window:0", "window:1", "end")
+    both = [*seen("engine", "256", *windows), *seen("agent", "256", *windows)]
+    assert decide({ROW: "256"}, both, windows=2)[0].state == "held"
+    assert decide({ROW: "256"}, both, windows=3)[0].state == "unwitnessed"
+    assert decide({ROW: "256"}, both, windows=2)[0].seen["agent"] == windows
+
+
 def test_rows_that_nobody_asked_for_are_not_judged() -> None:
     assert decide({}, seen("agent")) == []
 
 
 def test_unwitnessed_rows_are_listed() -> None:
-    verdicts = decide({ROW: "256", "init": "false"}, [Observation("init", "start", "engine", "false")])
+    looks = [Observation("init", when, "engine", "false") for when in ("start", "end")]
+    verdicts = decide({ROW: "256", "init": "false"}, looks)
     assert [one.row for one in unwitnessed_rows(verdicts)] == [ROW]
 
 

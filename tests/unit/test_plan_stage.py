@@ -205,4 +205,4 @@ def test_arms_that_are_none(pairs: list[str]) -> None:
 def test_a_bench_is_planned_longer_than_its_own_time() -> None:
     plan = cell(Request(drive="bench", bench_count=2, bench_time_seconds=3))
     assert plan.planned_seconds > 2 * 3
-    assert cell(Request(duration_seconds=12)).planned_seconds == 5 + 12 + 5 + 2
+    assert cell(Request(duration_seconds=12)).planned_seconds == 5 + 12 + 2 + 2

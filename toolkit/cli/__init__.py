@@ -1,7 +1,7 @@
 """``repro``: one file per command, each parses, calls the core, renders, and returns an exit code.
 
-This is the only layer that exits the process. Heavy libraries (docker, grpc, httpx, numpy) are imported inside commands:
-``repro --help`` loads none of them, and a test says so.
+This is the only layer that exits the process. Heavy libraries (docker, grpc, httpx, numpy) are imported inside
+commands: ``repro --help`` loads none of them, and a test says so.
 """
 
 from __future__ import annotations

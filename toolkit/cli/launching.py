@@ -86,13 +86,14 @@ def run_prepared(
     prepared: Prepared, world: World, interrupts: Interrupts, wait_seconds: float, output: Output
 ) -> RunReport:
     """Lease the lane, run the plan, seal."""
+    from toolkit.launch.attempt import Hands
     from toolkit.launch.prepare import check_host
     from toolkit.launch.run import execute
     from toolkit.lease import lease
 
     check_host(prepared.plan, world.topology)
     with lease(prepared.plan.cells[0].cpus, world.engine, wait_seconds=wait_seconds), progress_line(output) as progress:
-        return execute(prepared, world.engine, world.runs, interrupts, progress)
+        return execute(prepared, Hands(world.engine, interrupts, progress), world.runs)
 
 
 @contextmanager

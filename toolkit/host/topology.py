@@ -87,7 +87,7 @@ def _measured(topology: Topology, text: str) -> tuple[int, ...]:
         raise UsageError(
             f"--cpus '{text}' is not a list of CPU numbers",
             str(problem),
-            f"give CPU numbers of this machine ({format_cpulist(topology.cpus)}), for example --cpus 0 or --cpus 0-3,6; "
+            f"give CPU numbers of this machine ({format_cpulist(topology.cpus)}), such as --cpus 0 or --cpus 0-3,6; "
             "--cpus 2 means CPU number 2, not two CPUs",
         ) from problem
     missing = [cpu for cpu in wanted if cpu not in topology.cpus]
@@ -102,7 +102,7 @@ def _measured(topology: Topology, text: str) -> tuple[int, ...]:
 
 
 def nearest_cpus(topology: Topology, wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """As many of the machine's CPUs as were wanted where it has them: the wanted ones that exist, then the lowest others."""
+    """As many CPUs as were wanted, where there are so many: the wanted ones that exist, then the lowest others."""
     kept = [cpu for cpu in wanted if cpu in topology.cpus]
     others = [cpu for cpu in topology.cpus if cpu not in kept]
     count = min(len(wanted), len(topology.cpus))

@@ -1,1 +1,1 @@
-"""One launch: containers created, read back, watched, ended and removed; what happened is on disk whatever happens to us."""
+"""One launch: containers created, read back, watched, ended, removed; what happened is on disk whatever befalls us."""

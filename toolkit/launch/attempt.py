@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from toolkit.collect.server import Collector
-from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN, Engine
-from toolkit.errors import EngineError, EngineLost, EngineRefused
+from toolkit.engine.port import LABEL_CPUS, LABEL_RUN, Engine
+from toolkit.errors import ContainerFailed, EngineLost, EngineRefused
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
 from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.interrupts import Interrupts
@@ -48,6 +48,15 @@ class AttemptInputs:
     resolver: str
 
 
+@dataclass(frozen=True)
+class Hands:
+    """What an attempt works with: the engine, Ctrl-C, and a way to say what it is doing."""
+
+    engine: Engine
+    interrupts: Interrupts
+    progress: Callable[[str], None]
+
+
 @dataclass
 class AttemptEvidence:
     """What one attempt left behind, beside its journals: specs, observations, ledger, endings."""
@@ -57,26 +66,19 @@ class AttemptEvidence:
     watch: Watch
     evidence: Evidence = field(default_factory=Evidence)
     warnings: tuple[str, ...] = ()
-    engine_failure: EngineError | None = None
+    engine_failure: ContainerFailed | None = None
 
 
 class AttemptRunner:
     """Runs one attempt; ``run`` returns the evidence and never leaves a container behind."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        inputs: AttemptInputs,
-        folder: AttemptFolder,
-        interrupts: Interrupts,
-        progress: Callable[[str], None],
-    ) -> None:
-        self._engine = engine
+    def __init__(self, hands: Hands, inputs: AttemptInputs, folder: AttemptFolder) -> None:
+        self._engine = hands.engine
         self._inputs = inputs
         self._cell = inputs.cell
         self._folder = folder
-        self._interrupts = interrupts
-        self._progress = progress
+        self._interrupts = hands.interrupts
+        self._progress = hands.progress
         self._events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._t0_ns: int | None = None
         self._next_window = 0
@@ -84,7 +86,7 @@ class AttemptRunner:
         self._deadline = 0.0
 
     def run(self) -> AttemptEvidence:
-        """Run to the end, whatever the end is. EngineLost is evidence too; other engine errors before the start are raised."""
+        """Run to the end, whatever the end is: an engine that is lost or refuses is evidence too."""
         with ExitStack() as stack:
             self._folder.prepare()
             stack.callback(self._folder.close)
@@ -98,8 +100,7 @@ class AttemptRunner:
             try:
                 self._drive(pair, found, collector)
             except EngineRefused as problem:
-                found.engine_failure = problem
-                found.evidence.sdk.engine_error = problem.cause
+                found.engine_failure = ContainerFailed(problem.title, problem.cause, problem.remedy)
             except EngineLost as problem:
                 found.evidence.engine_lost = problem.cause or problem.title
                 pair.kill_processes()
@@ -252,6 +253,3 @@ class AttemptRunner:
             self._folder.write_bytes(f"{prefix}{stream}.log", text)
             if stream == "stderr":
                 ending.stderr = text
-
-
-__all__ = ["LABEL_ROLE", "AttemptEvidence", "AttemptInputs", "AttemptRunner"]

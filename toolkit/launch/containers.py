@@ -1,4 +1,4 @@
-"""From a cell's plan to its two containers. Pure: the same plan gives the same values, with or without a host behind it.
+"""From a cell's plan to its two containers. Pure: the same plan gives the same values, with or without a host.
 
 ``Wiring`` is what differs between a measured launch (journal file, socket folder) and plain compose (neither: the agent
 then writes its records to stdout).
@@ -55,7 +55,8 @@ def sdk_container(
         "GOMAXPROCS": str(cell.gomaxprocs),
         **cell.environment,
     }
-    spec = _base(cell, image, command, environment, seccomp, wiring, cell.cpus, cell.memory_bytes)
+    part = _Part(command, environment, cell.cpus, cell.memory_bytes)
+    spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
     return _with_agent(spec, cell, "sdk", wiring, cgroup_version)
 
 
@@ -66,7 +67,8 @@ def backend_container(
     command = (*_numactl(cell), "/repro/backend")
     backend_cpus = len(parse_cpulist(cell.backend_cpus))
     environment = {"REPRO_BACKEND": _json(dict(cell.backend_settings)), "GOMAXPROCS": str(backend_cpus)}
-    spec = _base(cell, image, command, environment, seccomp, wiring, cell.backend_cpus, cell.backend_memory_bytes)
+    part = _Part(command, environment, cell.backend_cpus, cell.backend_memory_bytes)
+    spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
     return _with_agent(spec, cell, "backend", wiring, cgroup_version)
 
 
@@ -114,27 +116,28 @@ def _harness_arguments(cell: CellPlan) -> tuple[str, ...]:
     )
 
 
-def _base(
-    cell: CellPlan,
-    image: str,
-    command: tuple[str, ...],
-    environment: dict[str, str],
-    seccomp: Mapping[str, object],
-    wiring: Wiring,
-    cpus: str,
-    memory_bytes: int,
-) -> ContainerSpec:
-    both = format_cpulist((*parse_cpulist(cpus), *parse_cpulist(cell.agent_cpus)))
+@dataclass(frozen=True)
+class _Part:
+    """What one of the two containers has for itself."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    cpus: str
+    memory_bytes: int
+
+
+def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, object], wiring: Wiring) -> ContainerSpec:
+    both = format_cpulist((*parse_cpulist(part.cpus), *parse_cpulist(cell.agent_cpus)))
     mounts = [Mount(wiring.resolver_source, RESOLVER)]
     if wiring.attached:
         mounts += [Mount(wiring.journal_source, JOURNAL, writable=True), Mount(wiring.socket_folder, RUN_FOLDER)]
     return ContainerSpec(
         image=image,
-        command=command,
-        environment={"PATH": _PATH, "HOME": "/tmp", **environment},
+        command=part.command,
+        environment={"PATH": _PATH, "HOME": "/tmp", **part.environment},
         cpuset_cpus=both,
         cpuset_mems=cell.mems,
-        memory_bytes=memory_bytes,
+        memory_bytes=part.memory_bytes,
         pids_limit=_PIDS,
         seccomp=seccomp,
         mounts=tuple(mounts),

@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class AttemptFolder:
-    """The files of one attempt. Those the containers append to are made before, world-writable, and closed afterwards."""
+    """The files of one attempt; those the containers append to are made before, world-writable, and closed after."""
 
     path: Path
 
@@ -171,7 +171,7 @@ def run_folders(runs: Path) -> list[RunFolder]:
 
 
 def resolve_run(runs: Path, text: str) -> RunFolder:
-    """A run by path, id or unique end of an id (its four hex digits); ``last`` is the newest. UsageError if there is none."""
+    """A run by path, id or unique end of an id (its four hex digits); ``last``: the newest. UsageError if none fits."""
     direct = Path(text)
     if (direct / "plan.json").exists():
         return RunFolder(direct.resolve())

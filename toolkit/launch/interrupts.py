@@ -58,7 +58,7 @@ class Interrupts:
         """Whether the user asked to stop."""
         return self.count > 0
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.count == 1 and self._shielded:
             return

@@ -11,12 +11,11 @@ from typing import Any
 from toolkit.analyse.result import build_result
 from toolkit.collect.evidence import read_evidence
 from toolkit.errors import ReproError
-from toolkit.launch.attempt import AttemptEvidence
+from toolkit.launch.attempt import AttemptEvidence, AttemptInputs
 from toolkit.launch.containers import stop_after_seconds
 from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.terminate import ending_error
 from toolkit.model.evidence import Evidence, Finding, LaunchFacts
-from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide
 from toolkit.readback.rows import ENGINE_ONLY, requested_rows
 
@@ -41,23 +40,23 @@ class AttemptOutcome:
         return bool(self.result["valid"])
 
 
-def judge_attempt(
-    cell: CellPlan, launch: int, attempt: int, found: AttemptEvidence, folder: AttemptFolder, cgroup_version: str
-) -> AttemptOutcome:
+def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: AttemptFolder) -> AttemptOutcome:
     """Read the journals, decide every row, build the result. Writes nothing."""
+    cell = inputs.cell
     told = {"sdk": read_evidence(folder.sdk_journal), "backend": read_evidence(folder.backend_journal)}
     verdicts = {
         role: decide(
-            requested_rows(spec, cell, role, cgroup_version),
+            requested_rows(spec, cell, role, inputs.cgroup_version),
             [*found.watch.observations[role], *agent_observations(told[role])],
+            found.watch.windows,
         )
         for role, spec in (("sdk", found.sdk_spec), ("backend", found.backend_spec))
     }
     readback = readback_document(verdicts, found)
     ledger = found.watch.ledger_document()
     facts = LaunchFacts(
-        launch=launch,
-        attempt=attempt,
+        launch=inputs.launch,
+        attempt=inputs.attempt,
         stopped=found.evidence.stopped,
         stop_after_seconds=stop_after_seconds(cell, "sdk"),
         sdk_oom=found.evidence.sdk.oom_killed,
@@ -66,7 +65,7 @@ def judge_attempt(
     )
     result = build_result(cell, told["sdk"], told["backend"], facts, ledger)
     error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)
-    return AttemptOutcome(cell.cell, launch, attempt, result, readback, ledger, error)
+    return AttemptOutcome(cell.cell, inputs.launch, inputs.attempt, result, readback, ledger, error)
 
 
 def broken_findings(verdicts: dict[str, list[RowVerdict]]) -> list[Finding]:

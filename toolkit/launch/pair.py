@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Self
 
 from toolkit.engine.port import LABEL_ROLE, ContainerState, Engine
 from toolkit.errors import EngineError, EngineLost
@@ -54,7 +55,7 @@ class Pair:
         self._labels = dict(labels)
         self._members: dict[str, Member] = {}
 
-    def __enter__(self) -> Pair:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -52,7 +52,8 @@ def check_host(plan: Plan, topology: Topology) -> None:
         if wanted > topology.memory_bytes:
             raise HostUnfit(
                 f"{cell.cell} wants more memory than this machine has",
-                f"{cell.memory_bytes} bytes for the SDK and {cell.backend_memory_bytes} for the backend, of {topology.memory_bytes}",
+                f"{cell.memory_bytes} bytes for the SDK and {cell.backend_memory_bytes} for the backend, "
+                f"of {topology.memory_bytes}",
                 f"give less with --memory, at most {topology.memory_bytes - cell.backend_memory_bytes} bytes here",
             )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toolkit import __version__
 from toolkit.canonical import digest, digest_bytes, write_atomic
-from toolkit.engine.port import Engine, EngineFacts
+from toolkit.engine.port import EngineFacts
 from toolkit.errors import Interrupted, LaunchInvalid, ReproError
-from toolkit.launch.attempt import AttemptInputs, AttemptRunner
+from toolkit.launch.attempt import AttemptInputs, AttemptRunner, Hands
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
 from toolkit.launch.folder import RunFolder, create_run, lost, write_json
 from toolkit.launch.interrupts import Interrupts
@@ -64,9 +64,7 @@ class RunReport:
     error: ReproError | None
 
 
-def execute(
-    prepared: Prepared, engine: Engine, runs: Path, interrupts: Interrupts, progress: Callable[[str], None]
-) -> RunReport:
+def execute(prepared: Prepared, hands: Hands, runs: Path) -> RunReport:
     """Run the plan and seal it. Errors of single launches are in the report; only what prevents a record is raised."""
     label = prepared.plan.cells[0].sdk if len(prepared.plan.cells) == 1 else "many"
     folder = create_run(runs, label, current_owner())
@@ -76,18 +74,18 @@ def execute(
     with housekeeping(prepared.plan.cells[0]):
         try:
             for turn in prepared.plan.order:
-                outcomes += _turn(prepared, turn, folder, engine, interrupts, progress)
-                _stop_if_hopeless(outcomes[-1], interrupts)
+                outcomes += _turn(prepared, turn, folder, hands)
+                _stop_if_hopeless(outcomes[-1], hands.interrupts)
         except ReproError as problem:
             error = problem
     state = "interrupted" if isinstance(error, Interrupted) else "complete"
-    with interrupts.shield():
+    with hands.interrupts.shield():
         manifest = seal(folder, state)
     return RunReport(folder, manifest, outcomes, error or first_error(outcomes))
 
 
 def _stop_if_hopeless(outcome: AttemptOutcome, interrupts: Interrupts) -> None:
-    """An engine that is gone, a full disk or Ctrl-C ends the run; a failed container is only its own launch's affair."""
+    """An engine that is gone, a full disk or Ctrl-C ends the run; a failed container is its own launch's affair."""
     if outcome.error is not None and outcome.error.exit_code in (1, 4, 130):
         raise outcome.error
     if interrupts.pending:
@@ -98,18 +96,16 @@ def _turn(
     prepared: Prepared,
     turn: Turn,
     folder: RunFolder,
-    engine: Engine,
-    interrupts: Interrupts,
-    progress: Callable[[str], None],
+    hands: Hands,
 ) -> list[AttemptOutcome]:
     cell = prepared.plan.cell(turn.cell)
     outcomes: list[AttemptOutcome] = []
     for attempt in range(1, ATTEMPTS + 1):
         name = f"{cell.cell} launch {turn.launch}/{cell.launches}" + (f" attempt {attempt}" if attempt > 1 else "")
-        say = partial(_prefixed, progress, name)
-        outcome = _attempt(prepared, turn, attempt, folder, engine, interrupts, say)
+        named = replace(hands, progress=partial(_prefixed, hands.progress, name))
+        outcome = _attempt(prepared, turn, attempt, folder, named)
         outcomes.append(outcome)
-        if not _try_again(outcome) or interrupts.pending:
+        if not _try_again(outcome) or hands.interrupts.pending:
             break
     return outcomes
 
@@ -128,9 +124,7 @@ def _attempt(
     turn: Turn,
     attempt: int,
     folder: RunFolder,
-    engine: Engine,
-    interrupts: Interrupts,
-    progress: Callable[[str], None],
+    hands: Hands,
 ) -> AttemptOutcome:
     cell, images = prepared.plan.cell(turn.cell), prepared.images[turn.cell]
     files = folder.attempt(cell.cell, turn.launch, attempt)
@@ -146,9 +140,9 @@ def _attempt(
         owner=current_owner(),
         resolver="/dev/null",
     )
-    found = AttemptRunner(engine, inputs, files, interrupts, progress).run()
-    progress("judging")
-    outcome = judge_attempt(cell, turn.launch, attempt, found, files, prepared.facts.cgroup_version)
+    found = AttemptRunner(hands, inputs, files).run()
+    hands.progress("judging")
+    outcome = judge_attempt(inputs, found, files)
     files.write("readback.json", outcome.readback)
     files.write("ledger.json", outcome.ledger)
     if cell.drive == "bench":
@@ -205,7 +199,7 @@ def _write_setup(folder: RunFolder, prepared: Prepared) -> None:
 
 
 def definition(prepared: Prepared) -> dict[str, Any]:
-    """What must be equal for a re-run to be exact: rendered bytes, commands, environment, seccomp profile, seeds (in the plan)."""
+    """What must be equal for a re-run to be exact: rendered bytes, commands, environment, seccomp (seeds: the plan)."""
     rendered = {
         cell: {name: digest_bytes(data) for name, data in sorted(images.rendered.items())}
         for cell, images in prepared.images.items()
@@ -258,7 +252,7 @@ def image_documents(prepared: Prepared) -> list[dict[str, Any]]:
 
 @contextmanager
 def housekeeping(cell: CellPlan) -> Iterator[None]:
-    """Keep this program off the measured CPUs while it watches (sched_setaffinity(2); threads made later inherit it)."""
+    """Keep this program off the measured CPUs while it watches (sched_setaffinity(2); later threads inherit it)."""
     former = os.sched_getaffinity(0)
     os.sched_setaffinity(0, parse_cpulist(cell.housekeeping_cpus))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError
+from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError, RunFolderLost
 from toolkit.model.evidence import Termination
 
 
@@ -59,6 +59,12 @@ def _special_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproErr
         return EngineLost("the engine was lost while the launch ran", evidence.engine_lost, "start it and launch again")
     if word == "interrupted":
         return Interrupted("interrupted", "what was measured so far is kept, marked as interrupted", "launch again")
+    if word == "disk-full":
+        return RunFolderLost(
+            "the disk of the run folder filled while the launch ran",
+            "journals end where the space did",
+            "free some space, then launch again",
+        )
     if word == "oom":
         return ContainerFailed(
             "a container ran out of memory",

@@ -1,4 +1,4 @@
-"""What a container is asked to be: one value that the engine adapter, the compose rendering and the read-back all start from."""
+"""What a container is asked to be: one value that engine adapter, compose rendering and read-back all start from."""
 
 from __future__ import annotations
 

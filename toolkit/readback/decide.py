@@ -28,7 +28,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """A row's end: ``state`` is held, broken, unwitnessed or absent."""
+    """A row's end: ``state`` is held, broken, unwitnessed or absent; ``seen`` says when each witness looked."""
 
     row: str
     requested: str
@@ -37,6 +37,7 @@ class RowVerdict:
     engine_only: bool
     broken: tuple[Observation, ...]
     found: str | None
+    seen: Mapping[str, tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
         """In the shape of ``schemas/readback.schema.json``."""
@@ -47,39 +48,44 @@ class RowVerdict:
             "state": self.state,
             "witnesses": list(self.witnesses),
             "engine_only": self.engine_only,
+            "seen": {witness: list(moments) for witness, moments in self.seen.items()},
             "broken": [{"when": one.when, "witness": one.witness, "found": one.found} for one in self.broken],
         }
 
 
-def decide(requested: Mapping[str, str], observations: Iterable[Observation]) -> list[RowVerdict]:
-    """One verdict for each requested row, in row order."""
+def decide(requested: Mapping[str, str], observations: Iterable[Observation], windows: int = 0) -> list[RowVerdict]:
+    """One verdict for each requested row, in row order. A row must have been looked at in each moment of the launch:
+
+    at the start, at the end of each of its ``windows``, and at the end.
+    """
     by_row: dict[str, list[Observation]] = {row: [] for row in requested}
     for observation in observations:
         if observation.row in by_row:
             by_row[observation.row].append(observation)
-    return [_decide_row(row, requested[row], by_row[row]) for row in sorted(requested)]
+    moments = {"start", *(f"window:{index}" for index in range(windows)), "end"}
+    return [_decide_row(row, requested[row], by_row[row], moments) for row in sorted(requested)]
 
 
-def _decide_row(row: str, requested: str, seen: list[Observation]) -> RowVerdict:
+def _decide_row(row: str, requested: str, seen: list[Observation], moments: set[str]) -> RowVerdict:
     present = [one for one in seen if one.found is not None]
     broken = tuple(one for one in present if one.found != requested)
     witnesses = tuple(sorted({one.witness for one in present}))
     found = broken[0].found if broken else (requested if present else None)
-    state = _state(row, present, seen, bool(broken))
-    return RowVerdict(row, requested, state, witnesses, row in ENGINE_ONLY, broken, found)
+    times = {witness: tuple(one.when for one in present if one.witness == witness) for witness in witnesses}
+    state = "broken" if broken else _state(row, seen, times, moments)
+    return RowVerdict(row, requested, state, witnesses, row in ENGINE_ONLY, broken, found, times)
 
 
-def _state(row: str, present: list[Observation], seen: list[Observation], broken: bool) -> str:
-    if broken:
-        return "broken"
-    engine = any(one.witness == "engine" for one in present)
+def _state(row: str, seen: list[Observation], times: Mapping[str, tuple[str, ...]], moments: set[str]) -> str:
+    engine = moments <= set(times.get("engine", ()))
     if row in ENGINE_ONLY:
         return "held" if engine else "unwitnessed"
-    kernel_times = {one.when for one in present if one.witness in KERNEL_WITNESSES}
-    if not kernel_times and seen and all(one.found is None for one in seen if one.witness in KERNEL_WITNESSES):
-        return "absent" if any(one.witness in KERNEL_WITNESSES for one in seen) else "unwitnessed"
-    complete = {"start", "end"} <= kernel_times
-    return "held" if complete and (engine or row in ENGINE_BLIND) else "unwitnessed"
+    kernel = {when for witness in KERNEL_WITNESSES for when in times.get(witness, ())}
+    looked = [one for one in seen if one.witness in KERNEL_WITNESSES]
+    if looked and not kernel:
+        # Every kernel reader looked, and this kernel has no such file.
+        return "absent"
+    return "held" if moments <= kernel and (engine or row in ENGINE_BLIND) else "unwitnessed"
 
 
 def broken_rows(verdicts: Iterable[RowVerdict]) -> list[RowVerdict]:

@@ -1,11 +1,12 @@
 """The host's own reading of a container's limits, from ``/proc`` and the cgroup file system (proc(5), cgroups(7)).
 
-Rows that this user may not read (another user's ``numa_maps`` without root) are left out: they are the agent's to witness.
+Rows that this user may not read (another user's ``numa_maps`` without root) are left out: the agent witnesses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class HostProbe:
 
 
 def host_rows(probe: HostProbe) -> dict[str, str | None]:
-    """Row id to what the kernel shows from outside. None: this kernel has no such file. Unreadable rows are left out."""
+    """Row id to what the kernel shows from outside; None: no such file in this kernel. Unreadable rows are left out."""
     rows: dict[str, str | None] = {}
     for reader in (_cgroup_rows, _agent_rows, _child_rows, _mount_rows, _network_rows, _limit_rows):
         _collect(rows, lambda read=reader: read(probe))  # type: ignore[misc]
@@ -92,9 +93,8 @@ def _v2_rows(folder: Path) -> dict[str, str | None]:
 
 def status_fields(path: Path) -> dict[str, str]:
     """``/proc/PID/status`` as a mapping."""
-    return dict(
-        (line.split(":", 1)[0], line.split(":", 1)[1].strip()) for line in path.read_text().splitlines() if ":" in line
-    )
+    pairs = (line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    return {name: value.strip() for name, value in pairs}
 
 
 def _agent_rows(probe: HostProbe) -> dict[str, str | None]:
@@ -137,11 +137,9 @@ def _child_rows(probe: HostProbe) -> dict[str, str | None]:
         "workload.affinity": _threads_affinity(folders),
         "mems.allowed": _list(status_fields(folders[0] / "status")["Mems_allowed_list"]),
     }
-    try:
+    # Another user's numa_maps needs root (ptrace access, proc(5)); the agent reads its own child's.
+    with suppress(OSError):
         rows["memory.policy"] = _policy((folders[0] / "numa_maps").read_text())
-    except OSError:
-        # Another user's numa_maps needs root (ptrace access, proc(5)); the agent reads its own child's.
-        pass
     return rows
 
 

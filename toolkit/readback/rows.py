@@ -36,7 +36,7 @@ _ENGINE_VARIABLES = ("HOSTNAME",)
 
 
 def requested_rows(spec: ContainerSpec, cell: CellPlan, role: str, cgroup_version: str) -> dict[str, str]:
-    """Row id to the value it must have. ``role`` is ``sdk`` or ``backend``; ``cgroup_version`` is the engine's, ``1`` or ``2``."""
+    """Row id to the value it must have. ``role``: ``sdk`` or ``backend``; ``cgroup_version``: the engine's word."""
     workload = cell.cpus if role == "sdk" else cell.backend_cpus
     rows = {
         "container.cpuset": _normal(spec.cpuset_cpus),
