@@ -134,12 +134,13 @@ def launch_document(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """``repro.launch/1`` of a sealed run."""
     from toolkit.analyse.merge import merge_launches
     from toolkit.launch.folder import RunFolder
-    from toolkit.seal import last_results
+    from toolkit.seal import last_results, read_plan
 
     folder = RunFolder(path)
+    seed = read_plan(folder).seed
     cells = []
     for cell in manifest["cells"]:
-        metrics = merge_launches(last_results(folder, cell["id"]))
+        metrics = merge_launches(last_results(folder, cell["id"]), seed=seed)
         cells.append({"id": cell["id"], "launches": cell["launches"], "metrics": metrics})
     return {
         "schema": "repro.launch/1",
