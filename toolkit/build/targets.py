@@ -90,7 +90,9 @@ def agent_target() -> Target:
     """The agent, which is in every image a launch starts. Raises CatalogueError, InputMismatch."""
     folder = resources.images_dir() / "agent"
     # Without gRPC's tracing (and the HTML templates it brings) the agent is 2.6 MB smaller and needs 3 MiB less memory.
-    return Target("agent", "agent", "the agent", _tree(folder, "src"), read_modules(folder), "src", ("build", "-tags=grpcnotrace"))
+    return Target(
+        "agent", "agent", "the agent", _tree(folder, "src"), read_modules(folder), "src", ("build", "-tags=grpcnotrace")
+    )
 
 
 def backend_target(entry: BackendEntry) -> Target:
