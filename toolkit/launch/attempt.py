@@ -204,7 +204,7 @@ class AttemptRunner:
             collector.release(role)
         elif kind == "phase" and role == "sdk":
             self._phase(found, record.phase.name, record.phase.program_monotonic_ns)
-        elif kind == "readback" and role == "sdk" and record.readback.when == "start":
+        elif kind == "readback" and role == "sdk" and _program_started(record.readback):
             found.watch.observe("sdk", "start")
 
     def _phase(self, found: AttemptEvidence, name: str, at_ns: int) -> None:
@@ -253,3 +253,11 @@ class AttemptRunner:
             self._folder.write_bytes(f"{prefix}{stream}.log", text)
             if stream == "stderr":
                 ending.stderr = text
+
+
+def _program_started(readback: Any) -> bool:
+    """Whether this is the agent's second reading at the start, with the program's rows.
+
+    Looked at earlier, the program may still be ``numactl`` before it has set its policy, and a good launch look broken.
+    """
+    return readback.when == "start" and any(row.id == "workload.affinity" for row in readback.rows)

@@ -71,7 +71,9 @@ def _decide_row(row: str, requested: str, seen: list[Observation], moments: set[
     broken = tuple(one for one in present if one.found != requested)
     witnesses = tuple(sorted({one.witness for one in present}))
     found = broken[0].found if broken else (requested if present else None)
-    times = {witness: tuple(one.when for one in present if one.witness == witness) for witness in witnesses}
+    times = {
+        witness: tuple(dict.fromkeys(one.when for one in present if one.witness == witness)) for witness in witnesses
+    }
     state = "broken" if broken else _state(row, seen, times, moments)
     return RowVerdict(row, requested, state, witnesses, row in ENGINE_ONLY, broken, found, times)
 
