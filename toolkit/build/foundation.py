@@ -54,7 +54,7 @@ class Foundation:
     def fetch_base(self, lock: BaseLock) -> None:
         """Bring what the base is made of. Raises inputs.Vanished, InputUnavailable, InputMismatch."""
         if lock.image:
-            if self._engine.image(lock.image) is None:
+            if self._held(lock.image) is None:
                 raise InputUnavailable(
                     f"The engine does not hold {lock.image}",
                     "--base takes an image it has",
@@ -62,6 +62,11 @@ class Foundation:
                 )
             return
         inputs.fetch_debs(self._store, lock, offline=self._offline, report=self._report)
+
+    def _held(self, reference: str) -> str | None:
+        """The name by which the engine knows IMAGE@sha256:...: pulled by that digest, or having it as its ID."""
+        names = (reference, "sha256:" + reference.rpartition("@sha256:")[2])
+        return next((name for name in names if self._engine.image(name) is not None), None)
 
     @staticmethod
     def vanished(files: tuple[str, ...]) -> InputUnavailable:
@@ -107,10 +112,10 @@ class Foundation:
         """The layers of --base IMAGE as the engine saves them, checked for the program a launch needs of its base."""
         archive = folder / "saved.tar"
         with archive.open("wb") as stream:
-            for block in self._engine.save(reference):
+            for block in self._engine.save(self._held(reference) or reference):
                 stream.write(block)
         layers = saved_layers(archive, folder)
-        if "usr/bin/numactl" not in identity.flatten(layers) and "bin/numactl" not in identity.flatten(layers):
+        if not {"usr/bin/numactl", "bin/numactl"} & set(identity.flatten(layers)):
             raise UsageError(
                 f"{reference} has no numactl",
                 "every launch starts its program through it",
@@ -157,7 +162,7 @@ class Foundation:
             else:
                 layer = self._warm(plain, folder)
                 if row is not None and row.get("layer") != layer.name:
-                    self._drop(row, plain)
+                    self._drop(row)
             image = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME)
             if not matches(self._engine, image):
                 self._store.blob(layer.name, "the standard library's cache")
@@ -179,16 +184,16 @@ class Foundation:
             finally:
                 self._engine.remove_image(image.reference)
             sha256 = self._store.add_made(place / "cache.tar")
-        self._store.put_record(_CACHE_KIND, plain.identity.config_digest, {"layer": sha256})
-        return self._store.blob_path(sha256)
+        layer = self._store.blob_path(sha256)
+        name = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME).reference
+        self._store.put_record(_CACHE_KIND, plain.identity.config_digest, {"layer": sha256, "reference": name})
+        return layer
 
-    def _drop(self, row: dict[str, Any], plain: Assembled) -> None:
+    def _drop(self, row: dict[str, Any]) -> None:
         """Remove a cache that was made anew: it holds 200 MB and no name leads to it any more."""
-        layer = self._store.blob_path(str(row["layer"]))
-        if layer.is_file():
-            old = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME)
-            self._engine.remove_image(old.reference)
-            self._store.forget(layer.name)
+        self._store.forget(str(row["layer"]))
+        if row.get("reference"):
+            self._engine.remove_image(str(row["reference"]))
 
 
 def bare_image(layers: list[Path], *, kind: str, name: str) -> Assembled:

@@ -92,12 +92,12 @@ class Build:
         """Both images of a launch and the base below them."""
         agent, workload, server = targets.agent_target(), targets.sdk_target(sdk), targets.backend_target(backend)
         wanted = [("sdk", sdk.id, workload), ("backend", backend.id, server)]
-        found = None if self._options.no_cache else self._warm(agent, wanted)
+        found = self._warm(agent, wanted)
         if found is None:
-            with self._store.lock("build"):
-                found = self._cold(
-                    agent, wanted, {"agent": _agent_folder(), "workload": sdk.folder, "backend": backend.folder}
-                )
+            folders = {"agent": _agent_folder(), "workload": sdk.folder, "backend": backend.folder}
+            with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
+                # That other command may have built what we want.
+                found = self._warm(agent, wanted) or self._cold(agent, wanted, folders)
         base, images = found
         lock = self._run_lock(base, images, [agent, workload, server])
         return BuiltSet(images["sdk"], images["backend"], base, lock, self.base_state)
@@ -109,7 +109,7 @@ class Build:
         self, agent: Target, wanted: list[tuple[str, str, Target]]
     ) -> tuple[BuiltImage, dict[str, BuiltImage]] | None:
         base = records.recall(self._store, foundation.base_inputs(self.lock.base))
-        if base is None:
+        if base is None or self._options.no_cache:
             return None
         rows = {
             kind: records.recall(self._store, self._inputs_digest(kind, name, agent, target))
