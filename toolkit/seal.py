@@ -46,7 +46,7 @@ def _parsed(path: Path, make: Callable[[Any], Made]) -> Made:
     try:
         value = json.loads(path.read_text())
         if not isinstance(value, dict):
-            raise ValueError(f"it holds {type(value).__name__} where an object belongs")
+            raise TypeError(f"it holds {type(value).__name__} where an object belongs")
         return make(value)
     except (OSError, ValueError, TypeError) as problem:
         raise ArchiveInvalid(

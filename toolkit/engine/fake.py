@@ -24,6 +24,7 @@ from toolkit.engine.request import creation_body
 from toolkit.errors import EngineRefused, ReproError
 from toolkit.model.container import ContainerSpec
 
+_READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _KILLED = 137
 _TERMINATED = 143
 _FACTS = EngineFacts(
@@ -139,7 +140,8 @@ class FakeEngine:
         self._ask("inspect", container)
         found = self._find(container)
         body = creation_body(found.spec, cgroup_version=self.engine_facts.cgroup_version)
-        host = body.pop("HostConfig")
+        # What an engine fills in by itself for a container that is not privileged (moby, oci/defaults.go).
+        host = {"ReadonlyPaths": list(_READONLY_PATHS), **body.pop("HostConfig")}
         state = {
             "Running": found.running,
             "Status": found.status,

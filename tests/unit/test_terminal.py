@@ -1,0 +1,130 @@
+"""What a run looks like on the terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.journals import Load
+from tests.support.runs import sealed_run
+from toolkit.launch.folder import RunFolder
+from toolkit.output import Output
+from toolkit.readback.decide import Observation
+from toolkit.report.document import show_document
+from toolkit.report.terminal import comparison, difference, launch_summary, show_run
+from toolkit.schemas import problems
+from toolkit.seal import read_json, read_plan
+
+
+def shown(folder: RunFolder) -> str:
+    out = io.StringIO()
+    show_run(show_document(folder), read_plan(folder), Output(stdout=out))
+    return out.getvalue()
+
+
+def test_it_leads_with_module_and_version_and_the_grade(tmp_path: Path) -> None:
+    lines = shown(sealed_run(tmp_path)).splitlines()
+    assert lines[0] == "run 20261123-121530-go-openai-7f3a: valid"
+    assert lines[1] == "grade C: interference not judged; virtual machine"
+    assert lines[3] == "go-openai v1.43.0 (github.com/sashabaranov/go-openai@v1.43.0)"
+
+
+def test_one_launch_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    assert "no interval: one launch" in shown(sealed_run(tmp_path))
+
+
+def test_two_launches_have_none_either(tmp_path: Path) -> None:
+    assert "no interval: fewer than 5 launches" in shown(sealed_run(tmp_path, launches=2))
+
+
+def test_five_launches_have_one(tmp_path: Path) -> None:
+    text = shown(sealed_run(tmp_path, launches=5))
+    assert "95 % interval" in text
+    assert "no interval" not in text
+
+
+def test_paced_latency_stands_among_what_is_never_compared(tmp_path: Path) -> None:
+    compared, _, described = shown(sealed_run(tmp_path)).partition("shown, never compared")
+    assert "sdk.overhead.p95_seconds" in compared
+    assert "lat.sched" not in compared
+    assert "lat.sched.p95_seconds" in described
+    assert "qps.ok_hz" in described
+
+
+def test_what_has_no_value_says_why(tmp_path: Path) -> None:
+    assert "no value (no baseline): rss.over_null_bytes, cpu.over_null_seconds" in shown(sealed_run(tmp_path))
+
+
+def test_an_invalid_launch_has_a_reason_and_no_number(tmp_path: Path) -> None:
+    text = shown(sealed_run(tmp_path, load=Load(drops=3)))
+    assert "NOT VALID: drops" in text
+    assert "no numbers: no launch is valid" in text
+    assert "lat.sched" not in text
+
+
+def test_a_broken_limit_is_named_with_both_values(tmp_path: Path) -> None:
+    text = shown(sealed_run(tmp_path, lies=[Observation("pids.limit", "window:0", "agent", "max")]))
+    assert "BROKEN sdk pids.limit: asked 256, found max" in text
+
+
+def test_parts_of_the_error_rate_show_where_there_are_any(tmp_path: Path) -> None:
+    text = shown(sealed_run(tmp_path, load=Load(outcome=lambda number: 4 if number % 50 == 0 else 0)))
+    assert "error.truncated_stream.rate" in text
+    assert "error.transport.rate" not in text
+
+
+def test_the_summary_of_a_launch_is_the_same_text(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path)
+    document = show_document(folder)
+    out = io.StringIO()
+    launch_summary(read_json(folder.path / "manifest.json"), document, read_plan(folder), Output(stdout=out))
+    assert out.getvalue() == shown(folder)
+
+
+def test_the_document_has_the_published_shape(tmp_path: Path) -> None:
+    assert problems(show_document(sealed_run(tmp_path, launches=5)), "show") == []
+
+
+def compared(original: dict[str, Any], again: dict[str, Any]) -> str:
+    out = io.StringIO()
+    comparison(original, again, Output(stdout=out))
+    return out.getvalue()
+
+
+def test_two_runs_stand_side_by_side(tmp_path: Path) -> None:
+    before = show_document(sealed_run(tmp_path / "a"))
+    after = show_document(sealed_run(tmp_path / "b", load=Load(rss_bytes=22 << 20)))
+    rows = {line.split()[0]: line for line in compared(before, after).splitlines() if line.strip()}
+    assert rows["rss.anon.max_bytes"].split()[1:] == ["20", "MiB", "22", "MiB", "+10.0", "%"]
+    assert "without a verdict" in compared(before, after)
+
+
+def test_a_cell_that_was_not_run_again_is_said(tmp_path: Path) -> None:
+    before = show_document(sealed_run(tmp_path))
+    assert "not run again" in compared(before, {**before, "cells": []})
+
+
+def test_a_rerun_that_is_not_valid_has_no_numbers(tmp_path: Path) -> None:
+    before = show_document(sealed_run(tmp_path / "a"))
+    after = show_document(sealed_run(tmp_path / "b", load=Load(exit_code=2)))
+    text = compared(before, after)
+    assert "NOT VALID" in text
+    assert "launch 1: NOT VALID" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (1.0, 1.1, "+10.0 %"),
+        (2.0, 1.0, "-50.0 %"),
+        (0.0, 0.0, "0 %"),
+        (0.0, 1.0, "from 0"),
+        (None, 1.0, "-"),
+        (1.0, None, "-"),
+    ],
+)
+def test_differences(before: float | None, after: float | None, text: str) -> None:
+    assert difference(before, after) == text
