@@ -64,17 +64,33 @@ def write_archive(stream: BinaryIO, image: Assembled, *, skip_layers: int = 0) -
     """Write a docker archive. ``skip_layers`` bottom layers are named but left out (the engine must hold them
     already).
     """
-    config_name = image.identity.config_digest.removeprefix("sha256:") + ".json"
-    names = [f"{diff_id.removeprefix('sha256:')}/layer.tar" for diff_id in image.identity.diff_ids]
-    manifest = [{"Config": config_name, "Layers": names, "RepoTags": [image.reference]}]
-    ustar.add(stream, ustar.Entry.file(config_name, canonical_bytes(image.config)))
+    write_archive_of(stream, [image], skip_layers=skip_layers)
+
+
+def write_archive_of(stream: BinaryIO, images: Sequence[Assembled], *, skip_layers: int = 0) -> None:
+    """Write one docker archive of several images, each layer once. Same images in the same order: same bytes."""
+    manifest = [
+        {"Config": _config_name(image), "Layers": _layer_names(image), "RepoTags": [image.reference]}
+        for image in images
+    ]
+    for image in images:
+        ustar.add(stream, ustar.Entry.file(_config_name(image), canonical_bytes(image.config)))
     ustar.add(stream, ustar.Entry.file(_MANIFEST, json.dumps(manifest, sort_keys=True).encode()))
     written = set()
-    for name, layer in list(zip(names, image.layers, strict=True))[skip_layers:]:
-        if name not in written:
-            ustar.add(stream, ustar.Entry.file(name, layer))
-            written.add(name)
+    for image in images:
+        for name, layer in list(zip(_layer_names(image), image.layers, strict=True))[skip_layers:]:
+            if name not in written:
+                ustar.add(stream, ustar.Entry.file(name, layer))
+                written.add(name)
     ustar.finish(stream)
+
+
+def _config_name(image: Assembled) -> str:
+    return image.identity.config_digest.removeprefix("sha256:") + ".json"
+
+
+def _layer_names(image: Assembled) -> list[str]:
+    return [f"{diff_id.removeprefix('sha256:')}/layer.tar" for diff_id in image.identity.diff_ids]
 
 
 def load(engine: Engine, image: Assembled, folder: Path, *, below: Assembled | None = None) -> None:

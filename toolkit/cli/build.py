@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from toolkit.cli import options as of
 from toolkit.cli.common import CatalogueOption, JsonFlag, QuietFlag, StoreOption, VerboseFlag, command
 
 if TYPE_CHECKING:
+    from toolkit.fetch.store import Store
     from toolkit.model.inputs import BuiltImage
 
 
@@ -22,6 +25,10 @@ def build(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no package source; an input that is not here is an error.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Also write the images that a launch starts to one file for docker load."),
+    ] = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -41,6 +48,7 @@ def build(
         engine, opened = connect(), Store.open(store)
         options = BuildOptions(no_cache=no_cache, base_image=base, offline=offline)
         images: dict[str, dict[str, Any]] = {}
+        started: dict[str, BuiltImage] = {}
         states = set()
         for one in choices:
             built = ensure_images(
@@ -48,10 +56,20 @@ def build(
             )
             states.add(built.base_state)
             images |= {image.reference: image_row(image) for image in (built.base, built.backend, built.sdk)}
+            started |= {image.reference: image for image in (built.backend, built.sdk)}
+        if save is not None:
+            _save(opened, started.values(), save)
+            output.talk(f"saved {len(started)} images; next: docker load -i {save}")
         state = "relocked" if "relocked" in states else "locked"
         output.document({"schema": "repro.build/1", "base": state, "images": list(images.values())})
         for row in images.values():
             output.data(f"{row['reference']}\n  config {row['config_digest']}\n  content {row['content_digest']}")
+
+
+def _save(store: Store, images: Iterable[BuiltImage], path: Path) -> None:
+    from toolkit.build.export import save_images
+
+    save_images(store, list(images), path)
 
 
 def image_row(image: BuiltImage) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _one(
             f"{cell.cell}: no compose.yaml: it names images by content, and 'repro build' has not made them yet"
         )
     files = project(cell, choice, images)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"path": str(folder / name), "digest": digest_bytes(data), "state": state_of(folder / name, data)}
         for name, data in files.items()
     ]

@@ -104,7 +104,8 @@ def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry) -
 def compose(cell: str, sdk: ContainerSpec, backend: ContainerSpec) -> bytes:
     """The compose project of a cell, from the two containers as a launch without tool would start them."""
     services = [("backend", backend), ("sdk", sdk)]
-    return render("compose.yaml.j2", cell=cell, services=services, tmpfs_options=tmpfs_options)
+    sdk_id = cell.partition("/")[0]
+    return render("compose.yaml.j2", cell=cell, sdk_id=sdk_id, services=services, tmpfs_options=tmpfs_options)
 
 
 def tmpfs_options(tmpfs: Tmpfs) -> str:
