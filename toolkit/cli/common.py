@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -64,8 +64,10 @@ def command(*, json_mode: bool = False, quiet: bool = False, verbose: bool = Fal
         output.error(stopped)
         raise typer.Exit(stopped.exit_code) from stop
     except BrokenPipeError:
-        # Whoever read our output has gone: nothing to say, and nobody to say it to.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - kept open until the process ends
+        # Whoever read our output has gone: nothing to say, and nobody to say it to. The descriptor itself is turned
+        # away, because what is still in the buffer is flushed when the interpreter ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort):
         raise
