@@ -16,10 +16,19 @@ from toolkit import __version__
 from toolkit.analyse.result import build_result
 from toolkit.canonical import digest, sha256_file, write_atomic
 from toolkit.collect.evidence import read_evidence
-from toolkit.errors import ArchiveInvalid
+from toolkit.errors import ArchiveInvalid, LaunchInvalid, RunFolderLost
 from toolkit.grade import GradeEvidence, grade
-from toolkit.launch.folder import MANIFEST, AttemptFolder, RunFolder, lost, read_owner, remove_owner, run_folders
-from toolkit.model.evidence import LaunchFacts
+from toolkit.launch.folder import (
+    MANIFEST,
+    AttemptFolder,
+    RunFolder,
+    give_reserve_back,
+    lost,
+    read_owner,
+    remove_owner,
+    run_folders,
+)
+from toolkit.model.evidence import Evidence, Finding, LaunchFacts, Termination
 from toolkit.model.names import on_disk
 from toolkit.model.plan import Plan, plan_from_json
 from toolkit.owner import provably_dead
@@ -66,17 +75,27 @@ def attempt_folders(folder: RunFolder, cell: str) -> list[tuple[int, int, Attemp
     return sorted(found, key=lambda one: one[:2])
 
 
-def complete_attempts(folder: RunFolder, plan: Plan) -> None:
-    """Give every attempt that was cut off its ``result.json``: what its journals hold, marked ``host-lost``."""
+def complete_attempts(folder: RunFolder, plan: Plan, stopped: Termination = "host-lost") -> None:
+    """Give every attempt that was cut off its ``result.json``: what its journals hold, marked with what ended it."""
     for cell in plan.cells:
         for launch, attempt, files in attempt_folders(folder, cell.cell):
             if (files.path / "result.json").exists():
                 continue
             files.close()
-            facts = LaunchFacts(launch=launch, attempt=attempt, stopped="host-lost")
-            told = read_evidence(files.sdk_journal), read_evidence(files.backend_journal)
+            facts = LaunchFacts(launch=launch, attempt=attempt, stopped=stopped)
+            told = _told(files.sdk_journal), _told(files.backend_journal)
             result = build_result(cell, *told, facts)
             files.write("result.json", result)
+
+
+def _told(journal: Path) -> Evidence:
+    """What a journal still says. One that was never made, or is damaged, must not keep its run from being sealed."""
+    if not journal.exists():
+        return Evidence()
+    try:
+        return read_evidence(journal)
+    except LaunchInvalid as problem:
+        return Evidence(findings=(Finding("journal", f"{problem.title}: {problem.cause}"),))
 
 
 def results_of(folder: RunFolder, cell: str) -> list[dict[str, Any]]:
@@ -89,16 +108,22 @@ def last_results(folder: RunFolder, cell: str) -> list[dict[str, Any]]:
     return list({result["launch"]: result for result in results_of(folder, cell)}.values())
 
 
-def seal(folder: RunFolder, state: str = "complete") -> dict[str, Any]:
+def seal(folder: RunFolder, state: str = "complete", stopped: Termination = "host-lost") -> dict[str, Any]:
     """Write ``manifest.json`` and its digest; returns the manifest. Sealing twice keeps the first.
 
-    ``state`` is ``complete``, ``interrupted`` or ``recovered``. Raises RunFolderLost when the folder cannot be written.
+    ``state`` is ``complete``, ``interrupted`` or ``recovered``; ``stopped`` is what ended an attempt that left no
+    result. Raises RunFolderLost when the folder cannot be written, ArchiveInvalid when what it holds is damaged.
     """
+    try:
+        give_reserve_back(folder)
+        folder.path.stat()
+    except OSError as problem:
+        raise lost(folder.path, problem) from problem
     if folder.sealed:
         _finish(folder)  # a kill may have come between the manifest and what follows it
         return read_json(folder.path / MANIFEST)
     plan = read_plan(folder)
-    complete_attempts(folder, plan)
+    complete_attempts(folder, plan, stopped)
     try:
         _remove_temporary(folder.path)
         manifest = _manifest(folder, plan, state)
@@ -244,8 +269,8 @@ def recover_runs(runs: Path) -> list[str]:
     """Seal every run whose process is provably dead; the ids that were sealed. An unreadable folder stays as it is."""
     sealed = []
     for folder in dead_runs(runs):
-        # A damaged folder must not keep every later launch from starting; 'repro list runs' names it.
-        with suppress(ArchiveInvalid):
+        # A folder that is damaged or cannot be written must not keep every later launch from starting.
+        with suppress(ArchiveInvalid, RunFolderLost):
             seal(folder, "recovered")
             sealed.append(folder.id)
     return sealed

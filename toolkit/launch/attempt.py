@@ -95,7 +95,7 @@ class AttemptRunner:
             )
             wiring = self._wiring(collector)
             found = self._specs(wiring)
-            pair = stack.enter_context(Pair(self._engine, self._labels()))
+            pair = stack.enter_context(Pair(self._engine, self._labels(), self._interrupts.hold))
             stack.enter_context(self._interrupts.to(self._events))
             try:
                 self._drive(pair, found, collector)

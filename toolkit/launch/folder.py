@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -17,7 +18,12 @@ from toolkit.model.names import on_disk
 from toolkit.owner import Owner
 
 OWNER_FILE = ".owner.json"
+RESERVE_FILE = ".reserve"
+RESERVE_BYTES = 4 * 1024 * 1024
+"""Room for the results and the manifest of a run whose disk fills: taken at the start, given back to seal it."""
+
 MANIFEST = "manifest.json"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,33 @@ def create_run(runs: Path, label: str, owner: Owner) -> RunFolder:
         folder.path.mkdir()
         write_atomic(folder.path / OWNER_FILE, json.dumps(asdict(owner)).encode())
     except OSError as problem:
-        raise UsageError(
-            f"the folder for runs, '{runs}', cannot be written",
-            problem.strerror or str(problem),
-            "make it writable, or choose another with --runs DIR",
-        ) from problem
+        raise not_writable(runs, problem) from problem
     return folder
+
+
+def take_reserve(folder: RunFolder) -> None:
+    """Keep some room for sealing. Raises RunFolderLost when there is not even that much."""
+    try:
+        with (folder.path / RESERVE_FILE).open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, RESERVE_BYTES)
+    except OSError as problem:
+        raise lost(folder.path, problem) from problem
+
+
+def give_reserve_back(folder: RunFolder) -> None:
+    """Free the room that was kept for sealing. Raises OSError."""
+    (folder.path / RESERVE_FILE).unlink(missing_ok=True)
+
+
+def not_writable(runs: Path, problem: OSError) -> UsageError | RunFolderLost:
+    """A folder for runs in which nothing can be begun: a full disk is told apart from missing rights."""
+    if problem.errno in DISK_FULL:
+        return lost(runs, problem)
+    return UsageError(
+        f"the folder for runs, '{runs}', cannot be written",
+        problem.strerror or str(problem),
+        "make it writable, or choose another with --runs DIR",
+    )
 
 
 def check_writable(runs: Path) -> None:
@@ -111,11 +138,7 @@ def check_writable(runs: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as problem:
-        raise UsageError(
-            f"the folder for runs, '{runs}', cannot be written",
-            problem.strerror or str(problem),
-            "make it writable, or choose another with --runs DIR",
-        ) from problem
+        raise not_writable(runs, problem) from problem
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -129,11 +152,11 @@ def write_json(path: Path, value: Any) -> None:
 def lost(path: Path, problem: OSError) -> RunFolderLost:
     """What to say when a file of the run could not be written."""
     free = _free_bytes(path)
-    if problem.errno == 28 or free == 0:
+    if problem.errno in DISK_FULL or free == 0:
         return RunFolderLost(
             "the disk of the run folder is full",
             problem.strerror or str(problem),
-            "free some space, then run 'repro clean': it seals what was measured",
+            "free some space and launch again; a run that is not sealed yet is sealed by 'repro clean'",
         )
     return RunFolderLost(
         "the run folder cannot be written any more",

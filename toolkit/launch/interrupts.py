@@ -12,14 +12,22 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
+_PATIENCE = 3
+
 
 class Interrupts:
-    """Installed once for a command. Outside ``to`` and ``shield`` an interrupt raises KeyboardInterrupt at once."""
+    """Installed once for a command. Outside ``to`` and ``shield`` an interrupt raises KeyboardInterrupt at once.
+
+    What was raised once unwinds: the next interrupt must not keep it from removing containers, so it is swallowed; the
+    one after that raises again, whatever is under way.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._queue: SimpleQueue[tuple[str, Any]] | None = None
         self._shielded = False
+        self._held = False
+        self._patience = _PATIENCE
 
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
@@ -46,12 +54,21 @@ class Interrupts:
 
     @contextmanager
     def shield(self) -> Iterator[None]:
-        """While the body runs (sealing: short, and nothing may be half done), the first interrupt waits for its end."""
+        """While the body runs, the first interrupt only counts: the body looks at ``pending`` where it can stop."""
         self._shielded = True
         try:
             yield
         finally:
             self._shielded = False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """While the body runs (removing, sealing: short, and never to be half done), two interrupts only count."""
+        former, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = former
 
     @property
     def pending(self) -> bool:
@@ -60,10 +77,16 @@ class Interrupts:
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        if self.count == 1 and self._shielded:
-            return
+        if self._held or self._patience < _PATIENCE:
+            self._patience -= 1
+            if self._patience > 0:
+                return
+            raise KeyboardInterrupt
         # SimpleQueue.put is reentrant: it may be called from a handler that interrupts a get.
         if self.count == 1 and self._queue is not None:
             self._queue.put(("interrupt", None))
             return
+        if self.count == 1 and self._shielded:
+            return
+        self._patience -= 1
         raise KeyboardInterrupt

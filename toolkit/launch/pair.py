@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -14,13 +14,17 @@ from typing import Self
 from toolkit.engine.port import LABEL_ROLE, ContainerState, Engine
 from toolkit.errors import EngineError, EngineLost
 from toolkit.model.container import ContainerSpec
+from toolkit.owner import start_ticks
 
 _WAIT_SECONDS = 24 * 3600.0
 
 
 @dataclass
 class Member:
-    """One container of the pair. ``pid`` is its first process as the host numbers it, 0 before the start."""
+    """One container of the pair. ``pid`` is its first process as the host numbers it, 0 before the start.
+
+    ``ended`` means that its end was seen, not that the engine stopped answering.
+    """
 
     role: str
     id: str
@@ -29,6 +33,7 @@ class Member:
     started: bool = False
     ended: bool = False
     pid: int = 0
+    born: int | None = None
     thread: threading.Thread | None = field(default=None, repr=False)
 
     def start(self, on_exit: Callable[[int | None], None]) -> None:
@@ -36,6 +41,7 @@ class Member:
         self.engine.start(self.id)
         self.started = True
         self.pid = self.engine.state(self.id).pid
+        self.born = start_ticks(self.pid)
         self.thread = threading.Thread(target=self._wait, args=(on_exit,), name=f"wait-{self.role}", daemon=True)
         self.thread.start()
 
@@ -43,14 +49,23 @@ class Member:
         code: int | None = None
         with suppress(EngineError):  # an engine that was lost shows in the next call of the main thread
             code = self.engine.wait(self.id, _WAIT_SECONDS)
-        self.ended = True
+            self.ended = True
         on_exit(code)
 
 
 class Pair:
-    """Creates containers with our labels and removes them when the body is left, however it is left."""
+    """Creates containers with our labels and removes them when the body is left, however it is left.
 
-    def __init__(self, engine: Engine, labels: Mapping[str, str]) -> None:
+    ``guard`` makes the context in which they are removed: one that Ctrl-C cannot cut short.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        labels: Mapping[str, str],
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._guard = guard
         self._engine = engine
         self._labels = dict(labels)
         self._members: dict[str, Member] = {}
@@ -62,9 +77,10 @@ class Pair:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # The SDK first: it lives in the backend's network namespace.
-        for member in reversed(list(self._members.values())):
-            with suppress(EngineError):
-                self._engine.remove(member.id)
+        with self._guard():
+            for member in reversed(list(self._members.values())):
+                with suppress(EngineError):
+                    self._engine.remove(member.id)
 
     def create(self, role: str, spec: ContainerSpec, labels: Mapping[str, str], network: str = "none") -> Member:
         """Create the container of a role."""
@@ -112,7 +128,7 @@ class Pair:
     def kill_processes(self) -> None:
         """With the engine gone, end the containers' first processes ourselves: they are ours, by number and start."""
         for member in self._members.values():
-            if member.pid > 0 and not member.ended:
+            if member.pid > 0 and not member.ended and start_ticks(member.pid) == member.born:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(member.pid, signal.SIGKILL)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,13 +14,14 @@ from typing import Any
 from toolkit import __version__
 from toolkit.canonical import digest, digest_bytes, write_atomic
 from toolkit.engine.port import EngineFacts
-from toolkit.errors import Interrupted, LaunchInvalid, ReproError
+from toolkit.errors import ArchiveInvalid, EngineError, Interrupted, LaunchInvalid, ReproError, RunFolderLost
 from toolkit.launch.attempt import AttemptInputs, AttemptRunner, Hands
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
-from toolkit.launch.folder import RunFolder, create_run, lost, write_json
+from toolkit.launch.folder import RunFolder, create_run, lost, take_reserve, write_json
 from toolkit.launch.interrupts import Interrupts
 from toolkit.launch.judge import AttemptOutcome, judge_attempt
 from toolkit.model.cpulist import parse_cpulist
+from toolkit.model.evidence import Termination
 from toolkit.model.inputs import BuiltImage
 from toolkit.model.names import on_disk
 from toolkit.model.plan import CellPlan, Plan, Turn
@@ -67,29 +69,69 @@ class RunReport:
 def execute(prepared: Prepared, hands: Hands, runs: Path) -> RunReport:
     """Run the plan and seal it. Errors of single launches are in the report; only what prevents a record is raised."""
     label = prepared.plan.cells[0].sdk if len(prepared.plan.cells) == 1 else "many"
-    folder = create_run(runs, label, current_owner())
-    _write_setup(folder, prepared)
     outcomes: list[AttemptOutcome] = []
     error: ReproError | None = None
-    with housekeeping(prepared.plan.cells[0]):
+    with housekeeping(prepared.plan.cells[0]), hands.interrupts.shield():
+        folder = _begin(runs, label, prepared)
         try:
             for turn in prepared.plan.order:
+                _stop_if_asked(hands.interrupts)
                 outcomes += _turn(prepared, turn, folder, hands)
-                _stop_if_hopeless(outcomes[-1], hands.interrupts)
+                _stop_if_hopeless(outcomes[-1])
         except ReproError as problem:
             error = problem
-    state = "interrupted" if isinstance(error, Interrupted) else "complete"
-    with hands.interrupts.shield():
-        manifest = seal(folder, state)
+        except KeyboardInterrupt:
+            error = Interrupted("interrupted", "stopped at once; what was measured so far is kept", "launch again")
+        with hands.interrupts.hold():
+            manifest = _sealed(folder, error)
     return RunReport(folder, manifest, outcomes, error or first_error(outcomes))
 
 
-def _stop_if_hopeless(outcome: AttemptOutcome, interrupts: Interrupts) -> None:
+def _begin(runs: Path, label: str, prepared: Prepared) -> RunFolder:
+    """A run folder that can be sealed whatever happens next; nothing is left of one that cannot be begun."""
+    folder = create_run(runs, label, current_owner())
+    try:
+        _write_setup(folder, prepared)
+        take_reserve(folder)
+    except ReproError:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def _sealed(folder: RunFolder, error: ReproError | None) -> dict[str, Any]:
+    """Seal, with the word for an attempt that was cut off. Raises RunFolderLost, also for a folder half deleted."""
+    state = "interrupted" if isinstance(error, Interrupted) else "complete"
+    try:
+        return seal(folder, state, _stopped(error))
+    except (ArchiveInvalid, RunFolderLost) as problem:
+        if isinstance(error, RunFolderLost):
+            raise error from problem
+        if isinstance(problem, RunFolderLost):
+            raise
+        raise RunFolderLost(
+            "the run folder was changed while the run was under way", problem.cause, problem.remedy
+        ) from problem
+
+
+def _stopped(error: ReproError | None) -> Termination:
+    words: tuple[tuple[type[ReproError], Termination], ...] = (
+        (Interrupted, "interrupted"),
+        (RunFolderLost, "disk-full"),
+        (EngineError, "engine-lost"),
+    )
+    return next((word for kind, word in words if isinstance(error, kind)), "container-failed")
+
+
+def _stop_if_asked(interrupts: Interrupts) -> None:
+    if interrupts.pending:
+        raise Interrupted("interrupted", "launches that were still to come did not run", "launch again")
+
+
+def _stop_if_hopeless(outcome: AttemptOutcome) -> None:
     """An engine that is gone, a full disk or Ctrl-C ends the run; a failed container is its own launch's affair."""
     if outcome.error is not None and outcome.error.exit_code in (1, 4, 130):
         raise outcome.error
-    if interrupts.pending:
-        raise Interrupted("interrupted", "launches that were still to come did not run", "launch again")
 
 
 def _turn(

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from toolkit.errors import ContainerFailed, EngineLost, Interrupted, ReproError, RunFolderLost
 from toolkit.model.evidence import Termination
 
+JOURNAL_EXIT = 74
+"""The agent's exit code when it could not write its journal (docs/agent.md)."""
+
+NO_SPACE = b"no space left on device"
+
 
 @dataclass
 class Ending:
@@ -39,6 +44,8 @@ class Evidence:
             return "engine-lost"
         if self.interrupted:
             return "interrupted"
+        if any(end.exit_code == JOURNAL_EXIT and NO_SPACE in end.stderr for end in (self.sdk, self.backend)):
+            return "disk-full"
         return "hang" if self.hung else None
 
 
