@@ -305,6 +305,7 @@ def test_clean_removes_what_dead_commands_left_and_nothing_else(
     folder = unsealed_run(tmp_path / "runs")
     done = repro("clean", "--yes", "--json")
     assert done.code == 0
+    assert problems(done.json, "clean") == []
     assert done.json["done"] is True
     assert [one["kind"] for one in done.json["steps"]] == ["container", "run"]
     assert folder.sealed
@@ -403,6 +404,7 @@ def test_clean_store_refuses_a_folder_without_its_mark(repro: Repro, engine: Fak
 
 def test_render_writes_the_same_bytes_again_without_engine_or_store(repro: Repro, tmp_path: Path) -> None:
     first = repro("render", "--sdk", SDK, "-o", "a", "--json")
+    assert problems(first.json, "render") == []
     assert first.code == 0
     assert {row["state"] for row in first.json["files"]} == {"written"}
     assert "no compose.yaml" in first.err
@@ -442,6 +444,7 @@ def test_render_check_finds_what_differs(repro: Repro, tmp_path: Path) -> None:
 def test_lock_check_reads_files_only(repro: Repro, tmp_path: Path) -> None:
     done = repro("lock", "--check", "--json")
     assert (done.code, done.json["problems"]) == (0, [])
+    assert problems(done.json, "lock-report") == []
     assert list(tmp_path.iterdir()) == []
 
 
