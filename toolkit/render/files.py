@@ -23,7 +23,7 @@ from toolkit.render.templates import render
 DOCKERFILE = "Dockerfile"
 BACKEND_DOCKERFILE = "Dockerfile.backend"
 ENTRYPOINT = ("/repro/agent",)
-_GO_CACHE = "/tmp/cache"  # noqa: S108 (inside the build stage)
+_GO_CACHE = "/tmp/cache"
 
 
 @dataclass(frozen=True)
