@@ -241,9 +241,21 @@ def _cell(cell: str, results: list[dict[str, Any]], planned: int) -> dict[str, A
     }
 
 
+def reason(invalid: dict[str, Any]) -> str:
+    """One finding of ``result.json`` as a clause: the gate, why, and what was found against the limit."""
+    text = f"{invalid['gate']}: {invalid['cause']}"
+    if invalid.get("found") is None or invalid.get("limit") is None:
+        return text
+    return f"{text} (found {_short(invalid['found'])}, limit {_short(invalid['limit'])})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def launch_entry(result: dict[str, Any]) -> dict[str, Any]:
     """One attempt in the shape scripts may rely on (design section 14)."""
-    reasons = "; ".join(f"{one['gate']}: {one['cause']}" for one in result["invalid"])
+    reasons = "; ".join(reason(one) for one in result["invalid"])
     return {
         "n": result["launch"],
         "attempt": result["attempt"],

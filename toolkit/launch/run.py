@@ -26,7 +26,7 @@ from toolkit.model.inputs import BuiltImage
 from toolkit.model.names import on_disk
 from toolkit.model.plan import CellPlan, Plan, Turn
 from toolkit.owner import current_owner
-from toolkit.seal import seal
+from toolkit.seal import reason, seal
 
 ATTEMPTS = 3
 # Only these may be tried again (design, glossary "attempt"): the host was slow, nothing that was asked for broke.
@@ -205,7 +205,7 @@ def first_error(outcomes: list[AttemptOutcome]) -> ReproError | None:
         if outcome.error is not None:
             return outcome.error
         if not outcome.valid:
-            reasons = "; ".join(f"{one['gate']}: {one['cause']}" for one in outcome.result["invalid"])
+            reasons = "; ".join(reason(one) for one in outcome.result["invalid"])
             return LaunchInvalid(
                 f"launch {outcome.launch} of {outcome.cell} is invalid",
                 reasons,
