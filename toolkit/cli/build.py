@@ -10,10 +10,15 @@ import typer
 
 from toolkit.cli import options as of
 from toolkit.cli.common import CatalogueOption, JsonFlag, QuietFlag, StoreOption, VerboseFlag, command
+from toolkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from toolkit.build.images import BuildOptions, BuiltSet
+    from toolkit.catalogue import Catalogue
     from toolkit.fetch.store import Store
     from toolkit.model.inputs import BuiltImage
+    from toolkit.output import Output
+    from toolkit.plan import Choice
 
 
 def build(
@@ -29,6 +34,9 @@ def build(
         Path | None,
         typer.Option("--save", help="Also write the images that a launch starts to one file for docker load."),
     ] = None,
+    context: Annotated[
+        Path | None, typer.Option("--context", help="Also write what 'docker build' needs to this new folder.")
+    ] = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -37,33 +45,59 @@ def build(
 ) -> None:
     """Build the images of a launch. Prints the digests that identify them."""
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
-        from toolkit.build.images import BuildOptions, ensure_images
+        from toolkit.build.images import BuildOptions
         from toolkit.catalogue import load_catalogue
         from toolkit.cli.choose import choose
-        from toolkit.engine.docker import connect
         from toolkit.fetch.store import Store
 
         found = load_catalogue(catalogue)
         choices = choose(found, sdk, workload, backend)
-        engine, opened = connect(), Store.open(store)
+        _one_context(choices, context)
+        opened = Store.open(store)
         options = BuildOptions(no_cache=no_cache, base_image=base, offline=offline)
-        images: dict[str, dict[str, Any]] = {}
-        started: dict[str, BuiltImage] = {}
-        states = set()
-        for one in choices:
-            built = ensure_images(
-                engine, found, sdk=one.sdk, backend=one.backend, store=opened, options=options, report=output.talk
-            )
-            states.add(built.base_state)
-            images |= {image.reference: image_row(image) for image in (built.base, built.backend, built.sdk)}
-            started |= {image.reference: image for image in (built.backend, built.sdk)}
+        made = _build_all(choices, found, opened, options, output)
+        started = {image.reference: image for built in made for image in (built.backend, built.sdk)}
         if save is not None:
             _save(opened, started.values(), save)
             output.talk(f"saved {len(started)} images; next: docker load -i {save}")
-        state = "relocked" if "relocked" in states else "locked"
-        output.document({"schema": "repro.build/1", "base": state, "images": list(images.values())})
-        for row in images.values():
-            output.data(f"{row['reference']}\n  config {row['config_digest']}\n  content {row['content_digest']}")
+        if context is not None:
+            _write_context(opened, choices[0], made[0], context)
+            output.talk(f"wrote {context}; next: its Dockerfile's first lines say how to build")
+        _report(made, output)
+
+
+def _one_context(choices: list[Choice], context: Path | None) -> None:
+    if context is not None and len(choices) > 1:
+        raise UsageError("--context takes one SDK", "a build context holds one SDK's sources", "name one --sdk")
+
+
+def _build_all(
+    choices: list[Choice], catalogue: Catalogue, store: Store, options: BuildOptions, output: Output
+) -> list[BuiltSet]:
+    from toolkit.build.images import ensure_images
+    from toolkit.engine.docker import connect
+
+    engine = connect()
+    return [
+        ensure_images(
+            engine, catalogue, sdk=one.sdk, backend=one.backend, store=store, options=options, report=output.talk
+        )
+        for one in choices
+    ]
+
+
+def _report(made: list[BuiltSet], output: Output) -> None:
+    images = {image.reference: image_row(image) for one in made for image in (one.base, one.backend, one.sdk)}
+    state = "relocked" if any(one.base_state == "relocked" for one in made) else "locked"
+    output.document({"schema": "repro.build/1", "base": state, "images": list(images.values())})
+    for row in images.values():
+        output.data(f"{row['reference']}\n  config {row['config_digest']}\n  content {row['content_digest']}")
+
+
+def _write_context(store: Store, choice: Choice, built: BuiltSet, context: Path) -> None:
+    from toolkit.build.context import write_context
+
+    write_context(context, store, built.lock, sdk=choice.sdk, backend=choice.backend)
 
 
 def _save(store: Store, images: Iterable[BuiltImage], path: Path) -> None:
