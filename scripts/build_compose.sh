@@ -43,6 +43,9 @@ say "build_compose: compiling (about two minutes)"
     cd "$work/src"
     GOFLAGS="-mod=readonly -trimpath -buildvcs=false" nice -n 10 "$go" build -p 1 \
         -ldflags "-s -w -X $module/internal.Version=$version" -o "$work/docker-compose" ./cmd
-)
+) >"$work/log" 2>&1 || {
+    tail -n 20 "$work/log" >&2
+    fail 1 "$module@$version was not built" "see above; GO=/path/to/go takes another Go, at least 1.24.9"
+}
 mv "$work/docker-compose" "$plugin"
 printf '%s\n' "$output"

@@ -1,6 +1,6 @@
-"""Plain compose starts the golden files, the agents prove every limit, and the engine sees the containers of a launch.
+"""Plain compose starts the golden files, agents prove every limit, the engine sees the containers of a launch.
 
-Compose is Docker's own where there is one, else the plugin that scripts/build_compose.sh makes. Only in ``make test-all``.
+Compose is Docker's own where there is one, else the plugin of scripts/build_compose.sh. Only in ``make test-all``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GOLDEN = ROOT / "compose"
 EVERYTHING = os.environ.get("REPRO_TEST_SDKS") == "all"
 CELLS = cells(load_catalogue(), None, None, placement(""))
 each_cell = pytest.mark.parametrize(("cell", "choice"), CELLS, ids=[cell.cell for cell, _choice in CELLS])
-NOTHING = (None, [], {}, "")
+NOTHING: tuple[Any, ...] = (None, [], {}, "")
 V1_ONLY = "HostConfig.MemorySwappiness"
 
 
@@ -237,8 +237,8 @@ def comparable(view: Mapping[str, Any], backend: str) -> dict[str, Any]:
 
 def security_option(option: str) -> str:
     """The profile as parsed JSON: compose compacts the text."""
-    name, equals, value = option.replace(":", "=", 1).partition("=")
-    return name + equals + (json.dumps(json.loads(value), sort_keys=True) if name == "seccomp" else value)
+    name, value = re.split("[=:]", f"{option}=", maxsplit=1)
+    return f"seccomp={json.dumps(json.loads(value[:-1]), sort_keys=True)}" if name == "seccomp" else option
 
 
 def published_differences() -> set[str]:
