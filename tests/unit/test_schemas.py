@@ -12,11 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.support.runs import sealed_run
+from toolkit.cli.launching import launch_document
+from toolkit.cli.rerunning import rerun_document
+from toolkit.diff import Difference
 from toolkit.errors import ArchiveInvalid, ReproError
 from toolkit.model.evidence import TERMINATIONS
 from toolkit.model.metrics import METRICS
 from toolkit.output import error_document
 from toolkit.readback.decide import Observation
+from toolkit.report.document import show_document
 from toolkit.schemas import key_table, problems, schema, schema_names, validate
 
 NAMES = schema_names()
@@ -97,6 +101,21 @@ def test_a_sealed_run_has_the_published_shapes(tmp_path: Path, launches: int) ->
         name = file.stem
         if name in NAMES:
             assert problems(json.loads(file.read_text()), name) == [], file.name
+
+
+def test_a_rerun_has_the_published_shape(tmp_path: Path) -> None:
+    before, after = (show_document(sealed_run(tmp_path / name)) for name in ("a", "b"))
+    difference = Difference("host.kernel", "6.1.0", "6.2.0", "explanatory")
+    assert problems(rerun_document(before, after, [difference]), "rerun") == []
+
+
+def test_a_launch_has_the_published_shape(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path)
+    manifest = json.loads((folder.path / "manifest.json").read_text())
+    document = launch_document(folder.path, manifest)
+    assert problems(document, "launch") == []
+    failed = {**document, "error": error_document(ReproError("x"))}
+    assert problems(failed, "launch") == []
 
 
 @pytest.mark.parametrize("state", ["complete", "interrupted", "recovered"])

@@ -99,7 +99,8 @@ def launch_line(one: Json) -> str:
     if not one["valid"]:
         return f"launch {one['n']}{retry}: NOT VALID: {one['reason']}"
     tainted = f", {one['tainted_windows']} tainted" if one["tainted_windows"] else ""
-    return f"launch {one['n']}{retry}: valid, {one['windows']} windows{tainted}"
+    count = f"{one['windows']} window{'' if one['windows'] == 1 else 's'}"
+    return f"launch {one['n']}{retry}: valid, {count}{tainted}"
 
 
 def metrics_table(metrics: Json, title: str = "metric", *, intervals: bool = True) -> str:
@@ -156,15 +157,20 @@ def comparison(original: Json, rerun: Json, out: Output) -> None:
             continue
         for one in again["launches"]:
             out.data(launch_line(one))
-        out.data(table(_side_by_side(cell["metrics"], again["metrics"]), right=frozenset({1, 2, 3})))
-    out.data("\ncompared without a verdict: that takes 5 launches of each")
+        for title, flag in (("compared between SDKs", True), ("shown, never compared", False)):
+            rows = _side_by_side(cell["metrics"], again["metrics"], title, compared=flag)
+            if len(rows) > 1:
+                out.data("\n" + table(rows, right=frozenset({1, 2, 3})))
+    out.data(f"\ncompared without a verdict: that takes {INTERVAL_LAUNCHES} launches of each")
 
 
-def _side_by_side(before: Json, after: Json) -> list[list[str]]:
-    rows = [["metric", "original", "re-run", "difference"]]
+def _side_by_side(before: Json, after: Json, title: str, *, compared: bool) -> list[list[str]]:
+    rows = [[title, "original", "re-run", "difference"]]
     for metric in ordered({**before, **after}):
-        values = [side.get(metric, {}).get("value") for side in (before, after)]
-        if values == [None, None]:
+        entries = [side.get(metric, {"value": None}) for side in (before, after)]
+        values = [entry["value"] for entry in entries]
+        worth = any(_worth_a_row(metric, entry) for entry in entries)
+        if not worth or any(entry.get("compared", True) for entry in entries if entry["value"] is not None) != compared:
             continue
         rows.append([metric, *(_cell_text(value, metric) for value in values), difference(values[0], values[1])])
     return rows
