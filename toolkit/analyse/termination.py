@@ -56,9 +56,10 @@ def _backend_end(sdk: Evidence, backend: Evidence | None, facts: LaunchFacts) ->
         return "backend-died", Finding(
             "termination", f"the backend ended before the SDK was done ({_how(backend)})", backend.exit.exit_code
         )
-    if backend.last_ns is not None and backend.last_ns + nanoseconds(SILENCE_SECONDS) < needed_until:
+    silent = backend.last_ns is not None and backend.last_ns + nanoseconds(SILENCE_SECONDS) < needed_until
+    if silent or facts.backend_ended_first:
         word: Termination = "oom" if facts.backend_oom else "agent-lost"
-        return word, Finding("termination", "the backend's agent fell silent before the SDK was done")
+        return word, Finding("termination", "the backend's agent was gone before the SDK was done")
     return None
 
 
@@ -93,7 +94,8 @@ def _sdk_end(sdk: Evidence, facts: LaunchFacts) -> _Ending:
 
 
 def _hung(sdk: Evidence, facts: LaunchFacts) -> bool:
-    if not facts.stop_after_seconds or sdk.agent is None or sdk.exit is None or sdk.mark("done") is not None:
+    # Also after "done": a program that closes its client for ever has done its work and yet does not end.
+    if not facts.stop_after_seconds or sdk.agent is None or sdk.exit is None:
         return False
     lived = sdk.exit.monotonic_ns - sdk.agent.monotonic_ns
     return lived >= nanoseconds(facts.stop_after_seconds - HANG_SLACK_SECONDS)

@@ -16,7 +16,7 @@ from typing import Any
 from toolkit.collect.server import Collector
 from toolkit.engine.port import LABEL_CPUS, LABEL_RUN, Engine
 from toolkit.errors import ContainerFailed, EngineLost, EngineRefused
-from toolkit.launch.containers import Wiring, backend_container, sdk_container
+from toolkit.launch.containers import Wiring, backend_container, sdk_container, stop_after_seconds
 from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.interrupts import Interrupts
 from toolkit.launch.pair import Member, Pair
@@ -26,7 +26,8 @@ from toolkit.model.container import ContainerSpec
 from toolkit.model.plan import CellPlan
 from toolkit.owner import Owner
 
-_SLACK_SECONDS = 30.0
+# Beyond the moment at which the agent itself ends a hung program.
+_SLACK_SECONDS = 20.0
 _BACKEND_STOP_SECONDS = 5
 _READY_SLACK_SECONDS = 10.0
 _LOG_LIMIT_BYTES = 1024 * 1024
@@ -131,7 +132,7 @@ class AttemptRunner:
         self._start(backend, found.evidence.backend)
         if self._await_ready(found, collector):
             self._start(sdk, found.evidence.sdk)
-            self._deadline = time.monotonic() + self._cell.planned_seconds + _SLACK_SECONDS
+            self._deadline = time.monotonic() + stop_after_seconds(self._cell, "sdk") + _SLACK_SECONDS
             self._loop(pair, found, collector)
         self._finish(pair, found, collector)
 
@@ -169,6 +170,8 @@ class AttemptRunner:
             elif name == "exit":
                 role, _code = body
                 found.evidence.backend.ended_first = role == "backend"
+                if role == "backend":  # what the SDK would measure from here on is nothing
+                    pair.signal("sdk", "TERM")
                 return
             elif name == "interrupt":
                 found.evidence.interrupted = True

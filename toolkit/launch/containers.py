@@ -26,6 +26,8 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READY_SECONDS = 10
 _RELEASE_SECONDS = 5
 _GRACE_SECONDS = 10
+# Where timing is only recorded the machine may be slow (emulated, shared): requests in flight end late.
+_SLOW_GRACE_SECONDS = 30
 # Rows whose value an API route can ask for and compose cannot (published in docs/compose.md).
 COMPOSE_GAPS = ("container.mems", "mems.allowed", "memory.swappiness")
 
@@ -169,9 +171,14 @@ def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring, 
     return replace(spec, environment={**spec.environment, "REPRO_AGENT": _json(settings)})
 
 
+def grace_seconds(cell: CellPlan) -> float:
+    """How late a program may end before it counts as hung."""
+    return _SLOW_GRACE_SECONDS if cell.timing_gates == "record" else _GRACE_SECONDS
+
+
 def stop_after_seconds(cell: CellPlan, role: str) -> float:
     """The planned end with some grace; the backend outlives the SDK, so that a late SDK is the SDK's fault."""
-    sdk = cell.planned_seconds + _GRACE_SECONDS
+    sdk = cell.planned_seconds + grace_seconds(cell)
     return sdk if role == "sdk" else sdk + _READY_SECONDS + _GRACE_SECONDS
 
 

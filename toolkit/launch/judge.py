@@ -61,6 +61,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         stop_after_seconds=stop_after_seconds(cell, "sdk"),
         sdk_oom=found.evidence.sdk.oom_killed,
         backend_oom=found.evidence.backend.oom_killed,
+        backend_ended_first=found.evidence.backend.ended_first,
         findings=(*broken_findings(verdicts), *found.watch.witness_findings(told)),
     )
     result = build_result(cell, told["sdk"], told["backend"], facts, ledger)

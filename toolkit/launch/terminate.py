@@ -72,6 +72,12 @@ def _special_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproErr
             "journals end where the space did",
             "free some space, then launch again",
         )
+    if word == "oom" and evidence.backend.oom_killed and not evidence.sdk.oom_killed:
+        return ContainerFailed(
+            "the backend ran out of memory",
+            "the kernel's out-of-memory killer ended it at the limit that its catalogue entry gives",
+            "give it more: 'memory' in its backend.yaml",
+        )
     if word == "oom":
         return ContainerFailed(
             "a container ran out of memory",
