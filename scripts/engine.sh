@@ -40,6 +40,16 @@ start_engine() {
     return 1
 }
 
+# A kernel with AppArmor on makes the engine load a profile: without the parser it answers and starts no container.
+lacks_parser() {
+    [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && [ ! -x /usr/sbin/apparmor_parser ] &&
+        [ ! -x /sbin/apparmor_parser ]
+}
+
+if lacks_parser; then
+    may_install && install_packages apparmor ||
+        say "setup: AppArmor is on and its parser is missing: sudo apt-get install -y apparmor"
+fi
 state=0
 words=$(probe 2>&1) || state=$?
 [ "$state" != 0 ] || exit 0

@@ -91,6 +91,7 @@ def test_a_property_that_warns_or_fails_says_what_to_do(kind: type[Property], ro
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("swap_accounting", "warn", "swapaccount=1", {"engine": replace(FACTS, swap_limit=False)}),
     ("seccomp", "fail", "without seccomp", {"engine": replace(FACTS, security_options=())}),
+    ("apparmor", "fail", "apt-get install", {"engine": replace(FACTS, security_options=("name=apparmor",))}),
     ("engine", "warn", "rootless", {"engine": replace(FACTS, rootless=True)}),
     ("architecture", "fail", "x86_64", {"architecture": "aarch64"}),
     ("cpus", "warn", "grade C", {"cpus": "0-1"}),

@@ -118,6 +118,7 @@ def test_an_unpaced_backend_has_no_schedule_to_keep() -> None:
         (Load(dispatch_ns=lambda _: 5 * MS), 0, "dispatch"),
         (Load(), 5 * MS, "backend.delay"),
         (Load(headroom=1.0), 0, "headroom"),
+        (Load(drops=1), 0, "drops"),
     ],
 )
 def test_timing_gates_may_be_recorded_only(load: Load, delay_ns: int, gate: str) -> None:
@@ -126,7 +127,7 @@ def test_timing_gates_may_be_recorded_only(load: Load, delay_ns: int, gate: str)
     assert [finding["gate"] for finding in result["recorded"]] == [gate]
 
 
-@pytest.mark.parametrize("load", [Load(drops=1), Load(gomaxprocs=2), Load(exit_code=1), Load(skip_window=1)])
+@pytest.mark.parametrize("load", [Load(gomaxprocs=2), Load(exit_code=1), Load(skip_window=1)])
 def test_no_other_gate_can_be_recorded_only(load: Load) -> None:
     assert not judged(load, replace(PLAN, timing_gates="record"))["valid"]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -132,3 +133,9 @@ def test_an_agent_without_a_program_is_a_view_that_says_so() -> None:
     seen = view_processes(process.pid)
     process.communicate(b"\n")
     assert "no processes below" in seen.problem
+
+
+def test_a_look_that_took_long_may_differ_by_what_was_used_meanwhile() -> None:
+    slow = ProcessView(START + 20 * SECOND, 5.7 + 5.0, RSS, 1, 6, ("0",), ("1",), span_ns=200 * MS)
+    assert causes(view(10, 5.0), slow) == []
+    assert causes(view(10, 5.0), replace(slow, span_ns=10 * MS)) != []

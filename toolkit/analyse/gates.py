@@ -1,8 +1,8 @@
 """The gates: conditions without which a launch has no headline number.
 
 Each gate is arithmetic on evidence and says what it found and what the limit was. A gate that cannot be judged has not
-been passed. The three timing gates judge the load generator and the backend, not the SDK; on a slow or shared machine a
-plan may have them recorded only (``timing_gates: record``).
+been passed. The four timing gates judge whether the schedule was kept (design section 9, "Open loop"); on a slow or
+shared machine a plan may have them recorded only (``timing_gates: record``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolkit.analyse.windows import Interval, nanoseconds, windows
 from toolkit.model.evidence import NANOSECONDS, Evidence, Finding
 from toolkit.model.plan import CellPlan
 
-TIMING_GATES = frozenset({"dispatch", "backend.delay", "headroom"})
+TIMING_GATES = frozenset({"drops", "dispatch", "backend.delay", "headroom"})
 DISPATCH_FLOOR_SECONDS = 0.001
 DISPATCH_SHARE = 0.01
 BACKEND_DELAY_LIMIT_SECONDS = 0.001
@@ -130,9 +130,6 @@ def _requests(sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
     if totals is None:
         yield Finding("requests", "the load generator never said how many requests it sent")
         return
-    if totals.dropped:
-        cause = "sends were dropped: so many requests were in flight that the schedule could not be kept"
-        yield Finding("drops", cause, totals.dropped, 0)
     if totals.sent != len(sdk.requests):
         yield Finding("requests", "not every request sent left a record", len(sdk.requests), totals.sent)
     if interval and not any(interval.holds(request.scheduled_ns) for request in sdk.requests):
@@ -142,6 +139,9 @@ def _requests(sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
 def _timing(
     plan: CellPlan, sdk: Evidence, interval: Interval | None, found: Mapping[str, Histogram]
 ) -> Iterator[Finding]:
+    if sdk.open_totals is not None and sdk.open_totals.dropped:
+        cause = "sends were dropped: so many requests were in flight that the schedule could not be kept"
+        yield Finding("drops", cause, sdk.open_totals.dropped, 0)
     if interval is not None and found["dispatch.delay"].n:
         delay = found["dispatch.delay"].quantile(_GATE_QUANTILE)
         latency = found["lat.sched"].quantile(_GATE_QUANTILE) if found["lat.sched"].n else 0

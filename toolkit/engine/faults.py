@@ -72,6 +72,8 @@ def not_local(difference: str) -> EngineError:
 
 def _remedy(words: str) -> str:
     low = words.lower()
+    if "apparmor_parser" in low:
+        return "Install its parser: sudo apt-get install -y apparmor"
     if "requested cpus are not available" in low:
         return "Name CPUs that this machine has online: see 'repro doctor'"
     if "requested memory nodes are not available" in low:

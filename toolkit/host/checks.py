@@ -202,6 +202,24 @@ class Seccomp(_EngineProperty):
         )
 
 
+class AppArmor(_EngineProperty):
+    """Where the kernel has it on, the engine loads a profile of its own, and starts nothing without the parser."""
+
+    id = "apparmor"
+
+    def available(self) -> bool:
+        return super().available() and any("apparmor" in option for option in self.engine.security_options)
+
+    def show(self) -> str:
+        return "on"
+
+    def advise(self) -> Advice:
+        # Not by PATH: not every user's has the system folders that the engine's has.
+        if any((self.around.root / folder / "apparmor_parser").exists() for folder in ("sbin", "usr/sbin")):
+            return _OK
+        return "fail", "the engine lacks its parser, no container would start: sudo apt-get install -y apparmor"
+
+
 class Cpus(Property):
     """The measured CPUs, and who has to share them."""
 
@@ -445,15 +463,12 @@ class PipClient(Property):
     def advise(self) -> Advice:
         if self._here():
             return _OK
-        return (
-            "warn",
-            "the toolchain cannot be fetched here: python3 -m ensurepip, or 'repro fetch --from DIR'",
-        )
+        return "warn", "the toolchain cannot be fetched here: python3 -m ensurepip, or 'repro fetch --from DIR'"
 
 
 PROPERTIES: tuple[type[Property], ...] = (
-    EngineAnswers, Cgroup, SwapAccounting, Seccomp, Architecture, Cpus, Numa, Memory, SwapInUse, Virtualization,
-    Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
+    EngineAnswers, Cgroup, SwapAccounting, Seccomp, AppArmor, Architecture, Cpus, Numa, Memory, SwapInUse,
+    Virtualization, Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
 )  # fmt: skip
 
 

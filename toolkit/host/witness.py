@@ -34,6 +34,7 @@ SAMPLE_DISTANCE_SECONDS = 1.5
 class ProcessView:
     """One look at one container's program: its processes below the agent, which is not counted.
 
+    ``monotonic_ns`` is the middle of a look that took ``span_ns`` (the counters were read some time within it).
     ``affinity`` holds each distinct CPU list of its threads, sorted. ``problem`` says why there is nothing to see.
     """
 
@@ -45,6 +46,7 @@ class ProcessView:
     affinity: tuple[str, ...] = ()
     agent_affinity: tuple[str, ...] = ()
     problem: str = ""
+    span_ns: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Without process numbers."""
@@ -57,6 +59,7 @@ class ProcessView:
             "affinity": list(self.affinity),
             "agent_affinity": list(self.agent_affinity),
             "problem": self.problem or None,
+            "span_ns": self.span_ns,
         }
 
 
@@ -92,9 +95,11 @@ def view_processes(pid: int) -> ProcessView:
         rss += memory
         tasks += threads
         seen += 1
+    span = time.monotonic_ns() - moment
+    moment += span // 2
     if not seen:
         return ProcessView(moment, agent_affinity=own, problem="the agent has no processes below it")
-    return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own)
+    return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own, span_ns=span)
 
 
 def _affinity(tasks: Iterable[int]) -> tuple[str, ...]:
@@ -158,10 +163,16 @@ def _wrong_cpu(place: str, before: ProcessView, after: ProcessView, samples: Seq
     if start is None or end is None:
         return []
     journal, seen = end - start, after.cpu_seconds - before.cpu_seconds
-    if abs(journal - seen) > max(abs(journal), abs(seen)) * CPU_TOLERANCE_SHARE + CPU_TOLERANCE_SECONDS:
+    if abs(journal - seen) > max(abs(journal), abs(seen)) * CPU_TOLERANCE_SHARE + _cpu_tolerance(before, after):
         cause = f"{place} the host saw another CPU time than the journal"
         return [Finding("witness", cause, round(seen, 4), round(journal, 4))]
     return []
+
+
+def _cpu_tolerance(before: ProcessView, after: ProcessView) -> float:
+    """Beside the share, in seconds: how much the program's CPUs can do while the host is still looking."""
+    cpus = max((len(parse_cpulist(cpus)) for cpus in after.affinity), default=1)
+    return CPU_TOLERANCE_SECONDS + cpus * (before.span_ns + after.span_ns) / NANOSECONDS
 
 
 def _around(samples: Sequence[Sample], moment_ns: int) -> list[Sample]:
