@@ -95,12 +95,16 @@ def run_id(label: str, now: float | None = None, suffix: str | None = None) -> s
 
 def create_run(runs: Path, label: str, owner: Owner) -> RunFolder:
     """A new run folder with its owner file, or UsageError when ``runs/`` cannot be written."""
+    folder = RunFolder(runs / run_id(label))
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        folder = RunFolder(runs / run_id(label))
         folder.path.mkdir()
+    except OSError as problem:
+        raise not_writable(runs, problem) from problem
+    try:
         write_atomic(folder.path / OWNER_FILE, json.dumps(asdict(owner)).encode())
     except OSError as problem:
+        shutil.rmtree(folder.path, ignore_errors=True)
         raise not_writable(runs, problem) from problem
     return folder
 

@@ -288,8 +288,8 @@ class LaunchFacts:
     """What only the launch itself knows. ``stopped`` is set when something outside the containers ended it.
 
     ``stop_after_seconds`` is the agent's hard planned end (0: none). ``sdk_oom`` and ``backend_oom`` are the engine's
-    word. ``backend_ended_first``: the engine saw the backend's container end while the SDK's still ran. ``findings`` are
-    those of other judges: broken rows of the read-back, the second witness.
+    word. ``backend_ended_first``: the engine saw the backend's container end while the SDK's still ran. ``findings``
+    are those of other judges: broken rows of the read-back, the second witness.
     """
 
     launch: int = 1
