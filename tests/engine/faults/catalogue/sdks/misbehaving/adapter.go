@@ -1,0 +1,110 @@
+// Package adapter drives go-openai as its own entry does, and in the middle of the run misbehaves in the way that
+// GODEBUG=misbehave=WAY names: panic, hang, flood or hoard. The Go runtime ignores settings that it does not know.
+package adapter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sashabaranov/go-openai"
+	"sealbench.org/harness"
+)
+
+const (
+	quiet = 2 * time.Second // with a warm-up of one second: the measurement has begun
+	piece = 4 << 20
+	page  = 4 << 10
+)
+
+var ways = map[string]func(){"panic": crash, "hang": hang, "flood": flood, "hoard": hoard}
+
+// New is what the generated test file calls.
+func New() harness.Adapter { return adapter{} }
+
+type adapter struct{}
+
+func (adapter) Describe() harness.Description { return harness.Description{} }
+
+func (adapter) Open(s harness.Settings) (harness.Client, error) {
+	if way := ways[strings.TrimPrefix(os.Getenv("GODEBUG"), "misbehave=")]; way != nil {
+		go func() {
+			time.Sleep(quiet)
+			way()
+		}()
+	}
+	config := openai.DefaultConfig(s.APIKey)
+	config.BaseURL = s.BaseURL
+	return &client{api: openai.NewClientWithConfig(config), model: s.Model}, nil
+}
+
+func crash() { panic("the fault catalogue's adapter panics") }
+
+// hang stops every thread of this process; it then takes no signal but SIGKILL and SIGCONT.
+func hang() {
+	signal.Ignore(syscall.SIGTERM)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+}
+
+// flood writes to both outputs as fast as they take it.
+func flood() {
+	lines := bytes.Repeat([]byte(strings.Repeat("flood ", 12)+"\n"), 128)
+	for {
+		for _, stream := range []*os.File{os.Stdout, os.Stderr} {
+			if _, err := stream.Write(lines); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// hoard touches every page of what it allocates and never gives it back.
+func hoard() {
+	var kept [][]byte
+	for {
+		more := make([]byte, piece)
+		for at := 0; at < len(more); at += page {
+			more[at] = 1
+		}
+		kept = append(kept, more)
+	}
+}
+
+type client struct {
+	api   *openai.Client
+	model string
+}
+
+func (c *client) Close() error { return nil }
+
+// Stream implements harness.ChatStreamer.
+func (c *client) Stream(ctx context.Context, prompt string, maxTokens int, answer *harness.Answer) error {
+	stream, err := c.api.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
+		Model:     c.model,
+		MaxTokens: maxTokens,
+		Messages:  []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}},
+	})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range chunk.Choices {
+			answer.Text(chunk.Choices[i].Delta.Content)
+			answer.Finish(string(chunk.Choices[i].FinishReason))
+		}
+	}
+}
