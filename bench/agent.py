@@ -32,6 +32,7 @@ from toolkit.engine.docker import DockerEngine, connect
 from toolkit.engine.port import LABEL_RUN
 from toolkit.launch.containers import Wiring
 from toolkit.model.container import ContainerSpec, Mount
+from toolkit.owner import current_owner
 from toolkit.proto.agent_pb2 import Chunk, Hello, Phase, Record
 
 MIB = 1024 * 1024
@@ -76,7 +77,9 @@ class Bench:
             _sdk, spec = pair(cell, self._images, wiring, self._engine.facts().cgroup_version)
             if agent == "python":
                 spec = as_python(spec)
-            container, _warnings = self._engine.create(replace(spec, labels={LABEL_RUN: "bench"}))
+            container, _warnings = self._engine.create(
+                replace(spec, labels={LABEL_RUN: "bench", **current_owner().labels()})
+            )
             try:
                 self._engine.start(container)
                 cost = self._watch(container, collector)
