@@ -14,7 +14,7 @@ from toolkit.launch.folder import RunFolder
 from toolkit.output import Output
 from toolkit.readback.decide import Observation
 from toolkit.report.document import show_document
-from toolkit.report.terminal import comparison, difference, launch_summary, show_run
+from toolkit.report.terminal import comparison, difference, launch_line, launch_summary, show_run
 from toolkit.schemas import problems
 from toolkit.seal import read_json, read_plan
 
@@ -128,3 +128,10 @@ def test_a_rerun_that_is_not_valid_has_no_numbers(tmp_path: Path) -> None:
 )
 def test_differences(before: float | None, after: float | None, text: str) -> None:
     assert difference(before, after) == text
+
+
+def test_gates_that_were_only_recorded_are_named() -> None:
+    line = launch_line(
+        {"n": 1, "attempt": 1, "valid": True, "windows": 1, "tainted_windows": 0, "recorded": ["drops", "dispatch"]}
+    )
+    assert line == "launch 1: valid, 1 window; not met, but only recorded: drops, dispatch"

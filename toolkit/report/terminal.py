@@ -100,7 +100,8 @@ def launch_line(one: Json) -> str:
         return f"launch {one['n']}{retry}: NOT VALID: {one['reason']}"
     tainted = f", {one['tainted_windows']} tainted" if one["tainted_windows"] else ""
     count = f"{one['windows']} window{'' if one['windows'] == 1 else 's'}"
-    return f"launch {one['n']}{retry}: valid, {count}{tainted}"
+    recorded = "; not met, but only recorded: " + ", ".join(one["recorded"]) if one.get("recorded") else ""
+    return f"launch {one['n']}{retry}: valid, {count}{tainted}{recorded}"
 
 
 def metrics_table(metrics: Json, title: str = "metric", *, intervals: bool = True) -> str:
