@@ -66,6 +66,8 @@ make_environment() {
     pip="$PWD/.venv/bin/python -m pip --quiet --disable-pip-version-check"
     $pip install --require-hashes --no-deps --prefer-binary -r "requirements/$level.txt"
     $pip install --no-deps --no-build-isolation --no-index --editable .
+    # Where PYTHONDONTWRITEBYTECODE is set nothing else would, and each command would compile our sources anew.
+    .venv/bin/python -m compileall -q toolkit
     stamp >".venv/stamp-$level"
 }
 

@@ -50,6 +50,13 @@ def test_the_installed_command_reads_its_own_catalogue(installed: Path, tmp_path
     assert [sdk["id"] for sdk in json.loads(done.stdout)["sdks"]]
 
 
+def test_the_installed_command_renders_without_the_checkout(installed: Path, tmp_path: Path) -> None:
+    done = repro(installed, tmp_path, ["render", "--sdk", "go-openai", "-o", str(tmp_path / "rendered"), "--json"])
+    assert done.returncode == 0, done.stderr
+    written = sorted(path.name for path in (tmp_path / "rendered").rglob("*") if path.is_file())
+    assert {"Dockerfile", "Dockerfile.backend", "seccomp.json"} <= set(written)
+
+
 def test_the_metadata_names_command_licence_and_python(installed: Path) -> None:
     folder = next(installed.glob("sealbench-*.dist-info"))
     metadata = (folder / "METADATA").read_text()
