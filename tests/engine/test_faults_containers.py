@@ -92,7 +92,7 @@ def test_a_panic_shows_its_first_line(tool: Tool) -> None:
 
 def test_a_hang_ends_at_the_planned_end_and_its_grace(tool: Tool) -> None:
     began = time.monotonic()
-    ended = tool.launch(*misbehaving("hang"))
+    ended = tool.launch(*misbehaving("hang"), "--timing-gates", "judge")  # its grace is shorter
     check_said(ended, 5, "did not end at its planned end", "stderr.log")
     check_record(tool.only_run(), "hang")
     assert time.monotonic() - began < 120

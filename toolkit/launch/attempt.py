@@ -26,8 +26,9 @@ from toolkit.model.container import ContainerSpec
 from toolkit.model.plan import CellPlan
 from toolkit.owner import Owner
 
-# Beyond the moment at which the agent itself ends a hung program.
-_SLACK_SECONDS = 20.0
+# Beyond the moment at which the agent itself ends a hung program: one that cannot even do that (its memory thrashes) is
+# ended from here, and before the backend's own end comes, or that would seem to have gone first.
+_SLACK_SECONDS = 6.0
 _BACKEND_STOP_SECONDS = 5
 _READY_SLACK_SECONDS = 10.0
 _LOG_LIMIT_BYTES = 1024 * 1024
