@@ -17,6 +17,7 @@ from toolkit.engine.docker import DockerEngine
 
 SPARSE_BYTES = 1 << 30
 BETWEEN_SECONDS = 0.15
+LOADING_SECONDS = 0.25
 
 
 def building(tool: Tool, engine: DockerEngine) -> Running:
@@ -139,3 +140,14 @@ def stop(running: Running, times: int) -> None:
         if number:
             time.sleep(BETWEEN_SECONDS)
         running.interrupt()
+
+
+def test_ctrl_c_while_the_command_still_loads(tool: Tool) -> None:
+    """Only the interpreter's own start is before us."""
+    running = tool.begin()
+    time.sleep(LOADING_SECONDS)
+    stop(running, 1)
+    ended = running.end()
+    assert ended.code == 130, ended
+    assert "Traceback" not in ended.stderr
+    assert "repro: interrupted" in ended.stderr

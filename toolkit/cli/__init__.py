@@ -11,6 +11,11 @@ import sys
 
 def main() -> None:
     """Entry point of the ``repro`` command."""
-    from toolkit.cli.app import run
+    try:
+        from toolkit.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before a command began, or by a third Ctrl-C: nothing more is awaited
+        print("repro: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -64,7 +64,9 @@ def run(arguments: list[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except typer.Abort:
-        return Interrupted.exit_code
+        stopped = Interrupted("interrupted", "nothing was begun", "launch again")
+        Output(json_mode="--json" in arguments, stdout=sys.stdout, stderr=sys.stderr).error(stopped)
+        return stopped.exit_code
     except _Misuse as problem:
         return _misused(problem, arguments)
     return code if isinstance(code, int) else 0
