@@ -215,6 +215,10 @@ def main() -> int:
         notes=[
             f"{options.rounds} x {options.seconds:g} s each, after {_SETTLE_SECONDS:g} s; one send per 10 s window.",
             "The Go agent also re-reads every constraint once a window; the Python one does not.",
+            (
+                "A third of the Python agent's time at 1 Hz is its own, the rest grpcio's threads: "
+                "they wake some thirty times a second while a stream is open (/proc/PID/task/*/schedstat)."
+            ),
         ],
         samples={f"{name} cpu share": [round(value, 7) for value in values] for name, values in samples.items()},
     )
