@@ -29,6 +29,9 @@ TIERS = ("unit", "simulated", "engine", "long", "lab")
 _ROOT = Path(__file__).resolve().parent
 _TINY_PROGRAMS = ("sh", "cat", "sleep", "id", "ls", "env", "head", "tail")
 
+# Read before the tests begin: they see no setting of whoever runs them.
+LAB_PROGRAM = os.environ.get("REPRO_LAB_VM", "")
+
 _cannot_run: dict[str, str] = {}
 
 
@@ -47,6 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reason = _engine_missing()
         if reason:
             _cannot_run["engine"] = _cannot_run["long"] = reason
+    if any(item.get_closest_marker("lab") for item in items) and not LAB_PROGRAM:
+        _cannot_run["lab"] = "REPRO_LAB_VM names no program that starts machines"
     for item in items:
         for tier, reason in _cannot_run.items():
             if item.get_closest_marker(tier) and tier not in config.getoption("--require"):
