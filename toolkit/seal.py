@@ -226,9 +226,11 @@ def _constraint(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unwitnessed(constraints: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterable[str]:
+    """What was asked for and nobody could prove, also because this kernel has no such file."""
+    why = {"unwitnessed": "", "absent": " (this kernel has no such file)"}
     for roles in constraints.values():
         for role, rows in roles.items():
-            yield from (f"{role} {row['id']}" for row in rows if row["state"] == "unwitnessed")
+            yield from (f"{role} {row['id']}{why[row['state']]}" for row in rows if row["state"] in why)
 
 
 def _cell(cell: str, results: list[dict[str, Any]], planned: int) -> dict[str, Any]:

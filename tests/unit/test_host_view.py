@@ -122,6 +122,14 @@ def test_cgroup_2_has_one_folder_and_no_swappiness(probe: HostProbe) -> None:
     assert rows["memory.swappiness"] is None
 
 
+def test_a_controller_that_is_not_delegated_hides_its_own_rows_only(probe: HostProbe) -> None:
+    write(probe.proc / str(PID), {"cgroup": "0::/system.slice/docker-c1.scope"})
+    write(probe.cgroup_root / "system.slice/docker-c1.scope", {"memory.max": "536870912", "pids.max": "256"})
+    rows = host_rows(probe)
+    assert (rows["memory.limit_bytes"], rows["pids.limit"]) == ("536870912", "256")
+    assert (rows["container.cpuset"], rows["container.mems"], rows["cpu.quota"]) == (None, None, None)
+
+
 def test_a_quota_is_shown_with_its_period(probe: HostProbe) -> None:
     write(probe.cgroup_root / "cpu/docker/c1", {"cpu.cfs_quota_us": "50000"})
     assert host_rows(probe)["cpu.quota"] == "50000/100000"

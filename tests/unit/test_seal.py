@@ -12,7 +12,7 @@ from tests.support.journals import Load, cell_plan, launch_journal
 from tests.support.runs import RUN_ID, sealed_run, unsealed_run
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import RunFolder
-from toolkit.seal import dead_runs, read_plan, recover_runs, seal
+from toolkit.seal import _unwitnessed, dead_runs, read_plan, recover_runs, seal
 
 CELL = "go-openai/chat-stream-128/default"
 
@@ -125,3 +125,8 @@ def test_a_damaged_plan_is_an_invalid_archive(tmp_path: Path) -> None:
     (folder.path / "plan.json").write_text("[]")
     with pytest.raises(ArchiveInvalid, match=r"plan\.json"):
         read_plan(folder)
+
+
+def test_what_was_asked_and_has_no_file_here_is_named_too() -> None:
+    rows = [{"id": "memory.swap_bytes", "state": "absent"}, {"id": "user", "state": "held"}]
+    assert list(_unwitnessed({"cell": {"sdk": rows}})) == ["sdk memory.swap_bytes (this kernel has no such file)"]

@@ -78,17 +78,28 @@ def _v1_rows(folder: dict[str, Path]) -> dict[str, str | None]:
 
 
 def _v2_rows(folder: Path) -> dict[str, str | None]:
-    quota, period = _text(folder / "cpu.max").split()
-    swap = folder / "memory.swap.max"
+    if not folder.exists():
+        raise FileNotFoundError(folder)
+
+    # A controller that is not delegated to the engine has no files here; that must not hide the others' rows.
+    def text(name: str) -> str | None:
+        return _text(folder / name) if (folder / name).exists() else None
+
+    cpus, mems, quota = text("cpuset.cpus.effective"), text("cpuset.mems.effective"), text("cpu.max")
     return {
-        "container.cpuset": _list(_text(folder / "cpuset.cpus.effective")),
-        "container.mems": _list(_text(folder / "cpuset.mems.effective")),
-        "cpu.quota": "none" if quota == "max" else f"{quota}/{period}",
-        "memory.limit_bytes": _text(folder / "memory.max"),
-        "memory.swap_bytes": _text(swap) if swap.exists() else None,
+        "container.cpuset": None if cpus is None else _list(cpus),
+        "container.mems": None if mems is None else _list(mems),
+        "cpu.quota": None if quota is None else _quota(quota),
+        "memory.limit_bytes": text("memory.max"),
+        "memory.swap_bytes": text("memory.swap.max"),
         "memory.swappiness": None,
-        "pids.limit": _text(folder / "pids.max"),
+        "pids.limit": text("pids.max"),
     }
+
+
+def _quota(text: str) -> str:
+    quota, period = text.split()
+    return "none" if quota == "max" else f"{quota}/{period}"
 
 
 def status_fields(path: Path) -> dict[str, str]:
