@@ -77,7 +77,8 @@ def test_a_backend_that_dies_in_the_middle(tool: Tool) -> None:
 def test_a_backend_that_dies_before_the_sdk_starts(tool: Tool) -> None:
     ended = tool.launch("--arm", "fault=exit_after-0.01")
     check_said(ended, 5, "backend")
-    assert check_record(tool.only_run(), "backend-died")["counts"]["ok"] == 0
+    # Whether the readiness probe was answered within these 10 ms is nobody's promise.
+    assert check_record(tool.only_run(), "backend-died", "backend-not-ready")["counts"]["ok"] == 0
 
 
 def test_a_panic_shows_its_first_line(tool: Tool) -> None:
