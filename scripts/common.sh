@@ -17,7 +17,13 @@ may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
 install_packages() {
     say "setup: installing $* (apt-get)"
     export DEBIAN_FRONTEND=noninteractive
-    quiet_apt install "$@" || { quiet_apt update && quiet_apt install "$@"; }
+    said=$(mktemp)
+    code=0
+    # The package lists of a new machine are empty or old: a first failure says nothing yet.
+    { quiet_apt install "$@" || { quiet_apt update && quiet_apt install "$@"; }; } >"$said" 2>&1 || code=$?
+    [ "$code" = 0 ] || tail -n 20 "$said" >&2
+    rm -f "$said"
+    return "$code"
 }
 
 quiet_apt() {
@@ -25,5 +31,5 @@ quiet_apt() {
     shift
     set -- "$verb" -y "$@"
     [ "$verb" = install ] && set -- "$@" --no-install-recommends
-    apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2 9>&-
+    apt-get -qq -o DPkg::Lock::Timeout=300 "$@" 9>&-
 }
