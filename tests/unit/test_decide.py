@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +123,10 @@ def test_held_means_that_nobody_disagreed_and_broken_that_somebody_did(observati
         if verdict.state == "held":
             assert any(one.row == verdict.row and one.found == "256" for one in observations)
         assert verdict.state in ("held", "broken", "unwitnessed", "absent")
+
+
+def test_the_published_list_of_engine_only_rows_is_the_real_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text()
+    paragraph = page[page.index("Rows that the kernel does not know") :].split("\n\n", 1)[0]
+    named = set(re.findall(r"`([a-z_.]+)`", paragraph.split("lower the grade", 1)[1]))
+    assert named == ENGINE_ONLY

@@ -44,6 +44,11 @@ class EngineFacts:
     operating_system: str
     warnings: tuple[str, ...] = ()
 
+    @property
+    def apparmor(self) -> bool:
+        """Whether containers run under the engine's AppArmor profile; a rootless engine cannot load one."""
+        return not self.rootless and any("apparmor" in option for option in self.security_options)
+
 
 @dataclass(frozen=True)
 class ContainerState:

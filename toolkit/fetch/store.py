@@ -27,7 +27,7 @@ from typing import Any
 from toolkit.canonical import canonical_bytes, sha256_file, sync_folder, write_atomic
 from toolkit.errors import InputMismatch, ReproError, UsageError
 
-FOLDERS = ("blobs", "records", "toolchains", "apt", "locks", "tmp")
+FOLDERS = ("blobs", "records", "toolchains", "apt", "locks", "tmp", "tools")
 _ORPHAN_SECONDS = 3600.0
 CACHE_TAG = "CACHEDIR.TAG"
 # The signature by which backup programs know a cache (Cache Directory Tagging Specification 0.6).

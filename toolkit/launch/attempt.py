@@ -46,6 +46,7 @@ class AttemptInputs:
     backend_image: str
     seccomp: Mapping[str, object]
     cgroup_version: str
+    apparmor: bool
     owner: Owner
     resolver: str
 

@@ -46,7 +46,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
     told = {"sdk": read_evidence(folder.sdk_journal), "backend": read_evidence(folder.backend_journal)}
     verdicts = {
         role: decide(
-            requested_rows(spec, cell, role, inputs.cgroup_version),
+            requested_rows(spec, cell, role, inputs.cgroup_version, apparmor=inputs.apparmor),
             [*found.watch.observations[role], *agent_observations(told[role])],
             found.watch.windows,
         )

@@ -179,6 +179,7 @@ def _attempt(
         backend_image=images.backend.reference,
         seccomp=prepared.seccomp,
         cgroup_version=prepared.facts.cgroup_version,
+        apparmor=prepared.facts.apparmor,
         owner=current_owner(),
         resolver="/dev/null",
     )

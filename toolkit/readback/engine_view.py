@@ -34,6 +34,7 @@ def engine_rows(inspect: Json, cgroup_version: str) -> dict[str, str]:
         "healthcheck": "none" if (config.get("Healthcheck") or {}).get("Test") in (None, ["NONE"]) else "set",
         "init": "true" if host.get("Init") else "false",
         "namespaces": _namespaces(host),
+        "apparmor": inspect.get("AppArmorProfile") or "none",
         "devices": "none" if not host.get("Devices") and not host.get("DeviceRequests") else "some",
     }
     if cgroup_version == "1":

@@ -25,6 +25,7 @@ ENGINE_ONLY = frozenset(
         "shm_bytes",
         "namespaces",
         "mounts.binds",
+        "apparmor",
     }
 )
 
@@ -35,7 +36,9 @@ ENGINE_BLIND = frozenset({"workload.affinity", "agent.affinity", "mems.allowed",
 _ENGINE_VARIABLES = ("HOSTNAME",)
 
 
-def requested_rows(spec: ContainerSpec, cell: CellPlan, role: str, cgroup_version: str) -> dict[str, str]:
+def requested_rows(
+    spec: ContainerSpec, cell: CellPlan, role: str, cgroup_version: str, *, apparmor: bool = False
+) -> dict[str, str]:
     """Row id to the value it must have. ``role``: ``sdk`` or ``backend``; ``cgroup_version``: the engine's word."""
     workload = cell.cpus if role == "sdk" else cell.backend_cpus
     rows = {
@@ -67,6 +70,8 @@ def requested_rows(spec: ContainerSpec, cell: CellPlan, role: str, cgroup_versio
         rows["memory.swappiness"] = "0"
     rows.update({f"ulimit.{limit.name}": f"{limit.soft}:{limit.hard}" for limit in spec.ulimits})
     rows.update(_engine_only(spec))
+    # Where the kernel has AppArmor on, the engine confines by its own profile (CIS Docker Benchmark 5.2).
+    rows["apparmor"] = "docker-default" if apparmor else "none"
     return rows
 
 
