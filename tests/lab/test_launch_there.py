@@ -113,7 +113,7 @@ def elsewhere(line: str) -> int:
 
 
 def shared_with_the_file(line: str) -> int:
-    """Pages that are the file's: they lie where whoever first read it put them, here the engine that loaded the image."""
+    """Pages that are the file's: they lie where its first reader put them, here the engine that loaded the image."""
     found = numbers(line)
     return found.get("mapped", found["anon"]) - found["anon"]
 
