@@ -46,11 +46,11 @@ def pid_namespace() -> str:
 def start_ticks(pid: int) -> int | None:
     """When the process started, or None when there is none (a zombie counts as none)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        line = Path(f"/proc/{pid}/stat").read_bytes()  # the name in it is any bytes the process chose
     except OSError:
         return None
-    fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    fields = line[line.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def current_owner() -> Owner:
@@ -82,4 +82,16 @@ def provably_dead(owner: Owner) -> bool:
         return True
     if owner.pid_namespace != pid_namespace():
         return False
-    return start_ticks(owner.pid) != owner.start_ticks
+    found = start_ticks(owner.pid)
+    return found != owner.start_ticks if found is not None else not _exists_unseen(owner.pid)
+
+
+def _exists_unseen(pid: int) -> bool:
+    """Whether a process that ``/proc`` does not show us exists: with hidepid (proc(5)) other users' are hidden."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False  # ours to signal, so ours to see: it is a zombie

@@ -95,7 +95,8 @@ def check_request(request: Request) -> None:
     policies = ("bind", "interleave", "preferred", "none")
     benched = request.drive == "bench" and asked is not None
     checks = (
-        (request.launches < 1, f"--launches {request.launches}", "it must be at least 1"),
+        (not 0 < request.launches <= 100_000, f"--launches {request.launches}", "it must be 1 to 100000"),
+        (not 0 <= request.seed < 2**53, f"--seed {request.seed}", "it must be 0 to 9007199254740991 (exact in JSON)"),
         (
             asked is not None and not 0 < asked <= _DAY_SECONDS,
             f"--duration {asked}",

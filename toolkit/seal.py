@@ -57,7 +57,7 @@ def _parsed(path: Path, make: Callable[[Any], Made]) -> Made:
         if not isinstance(value, dict):
             raise TypeError(f"it holds {type(value).__name__} where an object belongs")
         return make(value)
-    except (OSError, ValueError, TypeError) as problem:
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
         raise ArchiveInvalid(
             f"{path.name} of run '{path.parent.name}' cannot be read",
             str(problem),
@@ -122,15 +122,22 @@ def seal(folder: RunFolder, state: str = "complete", stopped: Termination = "hos
     if folder.sealed:
         _finish(folder)  # a kill may have come between the manifest and what follows it
         return read_json(folder.path / MANIFEST)
-    plan = read_plan(folder)
-    complete_attempts(folder, plan, stopped)
     try:
+        plan = read_plan(folder)
+        complete_attempts(folder, plan, stopped)
         _remove_temporary(folder.path)
         manifest = _manifest(folder, plan, state)
         data = json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n"
         write_atomic(folder.path / MANIFEST, data)
     except OSError as problem:
         raise lost(folder.path, problem) from problem
+    except (LookupError, TypeError, ValueError, AttributeError) as problem:
+        # Written by another version, or damaged: one odd folder must never stop the commands that meet it.
+        raise ArchiveInvalid(
+            f"run {folder.id} cannot be sealed",
+            f"its files lack what a manifest needs ({type(problem).__name__}: {problem})",
+            "move the folder away, or delete it",
+        ) from problem
     _finish(folder)
     return manifest
 

@@ -108,3 +108,10 @@ def test_a_flood_of_output_is_cut(tool: Tool) -> None:
     assert logs.keys() == {"stdout.log", "stderr.log"}
     assert 0 < max(logs.values()) <= MEGABYTE, logs
     assert sum(path.stat().st_size for path in run.rglob("*") if path.is_file()) < 8 * MEGABYTE
+
+
+def test_a_benchmark_whose_backend_never_gets_ready(tool: Tool) -> None:
+    words = "launch --sdk go-openai --workload embed-512 --cpus 0 --drive bench --warmup 1 --wait 60 --json"
+    ended = tool.run(*words.split(), "--arm", "fault=never_ready")
+    check_said(ended, 5, "never got ready")
+    check_record(tool.only_run(), "backend-not-ready")

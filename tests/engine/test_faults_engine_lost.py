@@ -39,7 +39,7 @@ def test_an_engine_that_is_lost_in_the_middle(tool: Tool, own: OwnEngine) -> Non
     assert len(pids) == 2
     own.kill()
     check_said(running.end(), 4, "engine", "lost", "launch again")
-    check_record(tool.only_run(), "engine-lost")
+    check_record(tool.only_run(), "engine-lost", state="interrupted")
     gone(pids)
     # The dead engine still has the two on its books; they go with the next clean that it hears of.
     again = own.start()

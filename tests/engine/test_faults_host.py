@@ -48,7 +48,7 @@ def test_a_disk_that_fills_in_the_middle_still_holds_a_sealed_record(tool: Tool)
         filler = fill(tool.runs)
         check_said(running.end(), 1, "disk", "full", "free some space")
         filler.unlink()
-        check_record(tool.only_run(), "disk-full")
+        check_record(tool.only_run(), "disk-full", state="interrupted")
 
 
 @root_only

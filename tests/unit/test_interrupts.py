@@ -57,3 +57,13 @@ def test_handlers_come_back() -> None:
     with Interrupts().installed():
         assert {number: signal.getsignal(number) for number in SIGNALS} != former
     assert {number: signal.getsignal(number) for number in SIGNALS} == former
+
+
+def test_nohup_is_respected() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts().installed() as interrupts:
+            send(signal.SIGHUP)
+            assert interrupts.count == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.engine.fake import FakeEngine
-from toolkit.engine.port import LABEL_CPUS, LABEL_RUN
+from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN
 from toolkit.errors import HostUnfit, LaneBusy
 from toolkit.lease import lease
 from toolkit.model.container import ContainerSpec
@@ -144,3 +144,32 @@ def test_a_folder_that_cannot_be_made_is_said(
     with pytest.raises(HostUnfit) as caught, lease("0", fake_engine):
         pass
     assert "REPRO_LANES" in caught.value.remedy
+
+
+def test_nobody_measures_where_anothers_backend_runs(fake_engine: FakeEngine) -> None:
+    with (
+        lease("0", fake_engine, shared="1,1"),
+        pytest.raises(LaneBusy),
+        lease("1", fake_engine, shared="0"),
+    ):
+        pass
+
+
+def test_backends_of_two_lanes_may_share_a_cpu(fake_engine: FakeEngine) -> None:
+    with lease("0", fake_engine, shared="3"), lease("1", fake_engine, shared="2-3"):
+        pass
+
+
+def test_a_backend_may_not_go_where_another_program_is_measured(fake_engine: FakeEngine) -> None:
+    fake_engine.images["x"] = {}
+    labels = {LABEL_RUN: "r1", LABEL_CPUS: "1", LABEL_ROLE: "sdk", **current_owner().labels()}
+    container, _ = fake_engine.create(ContainerSpec("x", ("y",), labels=labels))
+    fake_engine.start(container)
+    with pytest.raises(LaneBusy), lease("0", fake_engine, shared="1"):
+        pass
+
+
+def test_a_folder_that_was_there_keeps_its_mode(fake_engine: FakeEngine, lanes: Path) -> None:
+    lanes.mkdir(mode=0o700)
+    with lease("0", fake_engine):
+        assert lanes.stat().st_mode & 0o7777 == 0o700

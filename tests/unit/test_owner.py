@@ -7,6 +7,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from toolkit.owner import Owner, current_owner, owner_from_labels, provably_dead, start_ticks
 
 
@@ -56,3 +58,27 @@ def test_numbers_of_another_pid_namespace_prove_nothing() -> None:
 
 def test_the_start_of_nobody() -> None:
     assert start_ticks(2**22 + 1) is None
+
+
+def test_a_process_that_proc_hides_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hidepid shows a user no process of another; kill(2) still tells that there is one."""
+
+    def not_yours(pid: int, number: int) -> None:
+        assert number == 0
+        raise PermissionError(pid)
+
+    monkeypatch.setattr("toolkit.owner.start_ticks", lambda _pid: None)
+    monkeypatch.setattr("toolkit.owner.os.kill", not_yours)
+    assert not provably_dead(current_owner())
+
+
+def test_a_process_may_call_itself_anything() -> None:
+    name = b"\xff) R 1 (\xfe"
+    code = f"import ctypes, sys; ctypes.CDLL(None).prctl(15, {name!r}); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        ticks = start_ticks(child.pid)
+        assert ticks is not None
+        assert ticks >= current_owner().start_ticks
+        child.communicate(b"")

@@ -206,3 +206,9 @@ def test_a_bench_is_planned_longer_than_its_own_time() -> None:
     plan = cell(Request(drive="bench", bench_count=2, bench_time_seconds=3))
     assert plan.planned_seconds > 2 * 3
     assert cell(Request(duration_seconds=12)).planned_seconds == 5 + 12 + 2 + 2
+
+
+@pytest.mark.parametrize("seed", [-1, 2**53])
+def test_a_seed_that_json_or_go_cannot_hold_is_refused(seed: int) -> None:
+    with pytest.raises(UsageError, match="--seed"):
+        cell(Request(seed=seed))

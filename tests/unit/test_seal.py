@@ -10,8 +10,10 @@ import pytest
 
 from tests.support.journals import Load, cell_plan, launch_journal
 from tests.support.runs import RUN_ID, sealed_run, unsealed_run
+from toolkit.cli.rerunning import _original
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import RunFolder
+from toolkit.report.document import read_manifest
 from toolkit.seal import _unwitnessed, dead_runs, read_plan, recover_runs, seal
 
 CELL = "go-openai/chat-stream-128/default"
@@ -130,3 +132,32 @@ def test_a_damaged_plan_is_an_invalid_archive(tmp_path: Path) -> None:
 def test_what_was_asked_and_has_no_file_here_is_named_too() -> None:
     rows = [{"id": "memory.swap_bytes", "state": "absent"}, {"id": "user", "state": "held"}]
     assert list(_unwitnessed({"cell": {"sdk": rows}})) == ["sdk memory.swap_bytes (this kernel has no such file)"]
+
+
+@pytest.mark.parametrize("name", ["setup.json", "lock.json"])
+def test_an_odd_run_folder_stops_nobody_else(tmp_path: Path, name: str) -> None:
+    folder = unsealed_run(tmp_path)
+    (folder.path / name).write_text("{}" if name == "setup.json" else "[" * 100_000)
+    assert recover_runs(tmp_path) == []
+    with pytest.raises(ArchiveInvalid):
+        seal(folder)
+
+
+def test_an_edited_manifest_is_not_shown(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path)
+    path = folder.path / "manifest.json"
+    path.write_text(path.read_text().replace('"letter": "', '"letter": "A', 1))
+    with pytest.raises(ArchiveInvalid, match="not what was sealed"):
+        read_manifest(folder)
+    (folder.path / "manifest.json.sha256").unlink()
+    with pytest.raises(ArchiveInvalid, match="no digest"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "lock.json", "setup.json", "result.json"])
+def test_an_edited_run_is_not_run_again(tmp_path: Path, name: str) -> None:
+    folder = sealed_run(tmp_path)
+    path = next(folder.path.rglob(name))
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(ArchiveInvalid, match="not what was sealed"):
+        _original(folder)

@@ -50,8 +50,9 @@ def launch(
         from toolkit.cli.launching import LaunchOptions, launch_cells
         from toolkit.plan import Request, parse_arms, parse_memory
 
+        limit = parse_memory(memory) if memory is not None else None
         request = Request(
-            workload, drive, parse_memory(memory) if memory else None, mem_policy, launches, duration, warmup, seed,
+            workload, drive, limit, mem_policy, launches, duration, warmup, seed,
             sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
         )  # fmt: skip
         options = LaunchOptions(sdk, backend, cpus, mems, wait, base, no_cache, dry_run)

@@ -92,7 +92,10 @@ def run_prepared(
     from toolkit.lease import lease
 
     check_host(prepared.plan, world.topology)
-    with lease(prepared.plan.cells[0].cpus, world.engine, wait_seconds=wait_seconds), progress_line(output) as progress:
+    cell = prepared.plan.cells[0]
+    shared = f"{cell.agent_cpus},{cell.backend_cpus}"
+    lane = lease(cell.cpus, world.engine, shared=shared, wait_seconds=wait_seconds)
+    with lane, progress_line(output) as progress:
         return execute(prepared, Hands(world.engine, interrupts, progress), world.runs)
 
 

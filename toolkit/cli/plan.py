@@ -42,7 +42,7 @@ def plan(
         from toolkit.plan import Request, make_plan, parse_arms, parse_memory
 
         request = Request(
-            workload=workload, drive=drive, memory_bytes=parse_memory(memory) if memory else None,
+            workload=workload, drive=drive, memory_bytes=parse_memory(memory) if memory is not None else None,
             mem_policy=mem_policy, launches=launches, duration_seconds=duration, warmup_seconds=warmup, seed=seed,
             sample_hz=sample_hz,
             timing_gates=timing_gates, bench_count=bench_count, bench_time_seconds=of.parse_seconds(bench_time),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.launching import choices_of, launch_document, run_prepared, world_of
-from toolkit.errors import ArchiveInvalid, HostUnfit, InputMismatch, Reported
+from toolkit.errors import HostUnfit, InputMismatch, Reported
 from toolkit.output import Output, error_document
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output) 
     with world_of(folders, catalogue, topology, output) as (world, interrupts):
         original = resolve_run(folders.runs, name)
         manifest, plan = _original(original)
+        before = launch_document(original.path, manifest)
         check_cpus(plan, topology)
         prepared = _prepare(world, plan, original)
         differences = _differences(original, prepared)
         show_differences(differences, output)
         _refuse_blocking(differences)
         report = run_prepared(prepared, world, interrupts, wait_seconds, output)
-        before = launch_document(original.path, manifest)
         after = launch_document(report.folder.path, report.manifest)
         document = rerun_document(before, after, differences)
         from toolkit.report.terminal import comparison
@@ -48,16 +48,12 @@ def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output) 
 
 
 def _original(folder: RunFolder) -> tuple[dict[str, Any], Plan]:
-    from toolkit.launch.folder import MANIFEST
-    from toolkit.seal import read_json, read_plan
+    from toolkit.report.document import check_files, read_manifest
+    from toolkit.seal import read_plan
 
-    if not folder.sealed:
-        raise ArchiveInvalid(
-            f"run {folder.id} is not sealed",
-            "another command still works on it",
-            "wait for it, or stop it and run 'repro clean'",
-        )
-    return read_json(folder.path / MANIFEST), read_plan(folder)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, ("plan.json", "lock.json", "setup.json", "result.json"))
+    return manifest, read_plan(folder)
 
 
 def check_cpus(plan: Plan, topology: Topology) -> None:

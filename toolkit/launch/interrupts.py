@@ -32,9 +32,10 @@ class Interrupts:
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
         """Handle SIGINT, SIGTERM and SIGHUP for the body; the former handlers come back afterwards."""
-        former = {
-            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) wants it ignored
+            numbers.append(signal.SIGHUP)
+        former = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield self
         finally:

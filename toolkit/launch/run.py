@@ -101,7 +101,7 @@ def _begin(runs: Path, label: str, prepared: Prepared) -> RunFolder:
 
 def _sealed(folder: RunFolder, error: ReproError | None) -> dict[str, Any]:
     """Seal, with the word for an attempt that was cut off. Raises RunFolderLost, also for a folder half deleted."""
-    state = "interrupted" if isinstance(error, Interrupted) else "complete"
+    state = "complete" if error is None else "interrupted"
     try:
         return seal(folder, state, _stopped(error))
     except (ArchiveInvalid, RunFolderLost) as problem:
@@ -188,8 +188,9 @@ def _attempt(
     outcome = judge_attempt(inputs, found, files)
     files.write("readback.json", outcome.readback)
     files.write("ledger.json", outcome.ledger)
-    if cell.drive == "bench":
-        files.write_bytes("bench.txt", bench_text((files.path / "stdout.log").read_bytes()))
+    said = files.path / "stdout.log"
+    if cell.drive == "bench" and said.exists():  # there is none when the SDK never started
+        files.write_bytes("bench.txt", bench_text(said.read_bytes()))
     files.write("result.json", outcome.result)
     return outcome
 
@@ -217,7 +218,6 @@ def first_error(outcomes: list[AttemptOutcome]) -> ReproError | None:
 
 def _write_setup(folder: RunFolder, prepared: Prepared) -> None:
     """What is known before anything starts, so that a killed run can still be sealed."""
-    write_json(folder.path / "plan.json", prepared.plan.to_json())
     write_json(folder.path / "lock.json", prepared.lock)
     for cell, images in prepared.images.items():
         target = folder.path / "rendered" / on_disk(cell)
@@ -239,6 +239,8 @@ def _write_setup(folder: RunFolder, prepared: Prepared) -> None:
             "chain": prepared.chain,
         },
     )
+    # Last: a folder with a plan is a run, and one that is cut off before it is nothing.
+    write_json(folder.path / "plan.json", prepared.plan.to_json())
 
 
 def definition(prepared: Prepared) -> dict[str, Any]:

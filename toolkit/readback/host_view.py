@@ -36,7 +36,7 @@ def host_rows(probe: HostProbe) -> dict[str, str | None]:
 def _collect(rows: dict[str, str | None], read: Callable[[], dict[str, str | None]]) -> None:
     try:
         rows.update(read())
-    except (PermissionError, FileNotFoundError, ProcessLookupError):
+    except (OSError, LookupError, ValueError):
         # Not ours to see, or gone: the row stays without this witness, and ``decide`` says so.
         return
 

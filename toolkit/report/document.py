@@ -21,6 +21,7 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
             "it still runs, or its command was killed",
             "wait for it; after a kill, 'repro clean' seals what was measured",
         )
+    _check_manifest(folder)
     manifest = read_json(folder.path / MANIFEST)
     if manifest.get("schema_version") not in READABLE_VERSIONS:
         raise ArchiveInvalid(
@@ -32,6 +33,25 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
 
     validate(manifest, "manifest")
     return manifest
+
+
+def _check_manifest(folder: RunFolder) -> None:
+    """Against the digest that was written beside it: an accident, or an edit that did not mean to hide."""
+    try:
+        wanted = (folder.path / "manifest.json.sha256").read_text().split()[0]
+    except (OSError, ValueError, IndexError) as problem:
+        raise ArchiveInvalid(
+            f"run {folder.id} has no digest of its manifest",
+            str(problem),
+            "'repro clean' finishes a seal that was cut off; else restore the run folder",
+        ) from problem
+    found = sha256_file(folder.path / MANIFEST)
+    if found != wanted:
+        raise ArchiveInvalid(
+            f"the manifest of run {folder.id} is not what was sealed",
+            f"its digest file says sha256 {wanted}, found {found}",
+            "restore the run folder from where it came, or launch again",
+        )
 
 
 def check_files(
