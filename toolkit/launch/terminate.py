@@ -134,8 +134,7 @@ _TEXTS = {
     "hang": (
         "the workload did not end at its planned end",
         "it was stopped after a grace period",
-        "look at stderr.log and at the last samples in result.json; a program that stands at its memory limit "
-        "may stall instead of dying: give it more with --memory",
+        "look at stderr.log and the last samples in result.json; if it stood at its memory limit, raise --memory",
     ),
     "container-failed": (
         "a container failed",
