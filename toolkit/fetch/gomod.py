@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -134,8 +133,3 @@ def toolchain_zip(module: LockedFile, folder: Path) -> Path:
             f"go could not bring {module.name}@{module.version}", outcome.text, "check the network and GOPROXY"
         )
     return path
-
-
-def version_of(go: Path) -> str:
-    """What a go binary says of itself. Raises OSError."""
-    return subprocess.run([go, "version"], capture_output=True, text=True, check=False, timeout=20).stdout.strip()

@@ -30,7 +30,7 @@ from toolkit.owner import Owner
 # ended from here, and before the backend's own end comes, or that would seem to have gone first.
 _SLACK_SECONDS = 6.0
 _BACKEND_STOP_SECONDS = 5
-_READY_SLACK_SECONDS = 10.0
+_READY_LIMIT_SECONDS = 20.0  # the agent gives up after 10
 _LOG_LIMIT_BYTES = 1024 * 1024
 
 
@@ -143,7 +143,7 @@ class AttemptRunner:
         ending.started = True
 
     def _await_ready(self, found: AttemptEvidence, collector: Collector) -> bool:
-        deadline = time.monotonic() + _READY_SLACK_SECONDS + _READY_SLACK_SECONDS
+        deadline = time.monotonic() + _READY_LIMIT_SECONDS
         while time.monotonic() < deadline:
             name, body = self._next(deadline)
             if name == "record":

@@ -214,12 +214,3 @@ def resolve_run(runs: Path, text: str) -> RunFolder:
         f"runs in '{runs}': {names}",
         "'repro list runs' shows all of them",
     )
-
-
-def fsync_folder(path: Path) -> None:
-    """Make a rename durable (fsync(2) on the folder)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

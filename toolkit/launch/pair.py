@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from toolkit.engine.port import LABEL_ROLE, ContainerState, Engine
-from toolkit.errors import EngineError, EngineLost
+from toolkit.errors import EngineError
 from toolkit.model.container import ContainerSpec
 from toolkit.owner import start_ticks
 
@@ -131,6 +131,3 @@ class Pair:
             if member.pid > 0 and not member.ended and start_ticks(member.pid) == member.born:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(member.pid, signal.SIGKILL)
-
-
-__all__ = ["EngineLost", "Member", "Pair"]

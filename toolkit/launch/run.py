@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import __version__
+from toolkit.analyse.gates import TIMING_GATES
 from toolkit.canonical import digest, digest_bytes, write_atomic
 from toolkit.engine.port import EngineFacts
 from toolkit.errors import ArchiveInvalid, EngineError, Interrupted, LaunchInvalid, ReproError, RunFolderLost
@@ -30,7 +31,8 @@ from toolkit.seal import reason, seal
 
 ATTEMPTS = 3
 # Only these may be tried again (design, glossary "attempt"): the host was slow, nothing that was asked for broke.
-_TIMING_GATES = {"dispatch", "backend.delay", "headroom"}
+# Not drops: the same schedule on the same CPUs overruns again.
+_TRIED_AGAIN = TIMING_GATES - {"drops"}
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _prefixed(progress: Callable[[str], None], name: str, text: str) -> None:
 
 def _try_again(outcome: AttemptOutcome) -> bool:
     gates = {one["gate"] for one in outcome.result["invalid"]}
-    return not outcome.valid and outcome.error is None and bool(gates) and gates <= _TIMING_GATES
+    return not outcome.valid and outcome.error is None and bool(gates) and gates <= _TRIED_AGAIN
 
 
 def _attempt(

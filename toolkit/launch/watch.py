@@ -5,7 +5,6 @@ All of it runs on the housekeeping CPUs, and only at the start, at each window's
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,10 +29,8 @@ class Watch:
     cgroup_version: str
     observations: dict[str, list[Observation]] = field(default_factory=lambda: {"sdk": [], "backend": []})
     witnessed: dict[str, list[tuple[str, ProcessView]]] = field(default_factory=lambda: {"sdk": [], "backend": []})
-    inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
     sampler: LedgerSampler | None = None
     ended: bool = False
-    cost_seconds: float = 0.0
     _containers: dict[str, str] = field(default_factory=dict)
     _pids: dict[str, int] = field(default_factory=dict)
 
@@ -43,12 +40,10 @@ class Watch:
 
     def observe(self, role: str, when: str) -> None:
         """Take the engine's and the host's view of every row of one container. One that has gone shows nothing."""
-        began = time.thread_time()
         try:
             inspect = self.engine.inspect(self._containers[role])
         except EngineRefused:
             return
-        self.inspected[role] = inspect
         seen = self.observations[role]
         seen += [
             Observation(row, when, "engine", found) for row, found in engine_rows(inspect, self.cgroup_version).items()
@@ -60,7 +55,6 @@ class Watch:
             if role == "sdk" and self.sampler is None:
                 shared = self._pids.get("backend") if self.cell.shared_cpus else None
                 self.sampler = LedgerSampler(self.cell.cpus, pid, backend_pid=shared, agent_cpus=self.cell.agent_cpus)
-        self.cost_seconds += time.thread_time() - began
 
     def snapshot(self, when: str, *, observe: bool = True) -> None:
         """The ledger first (its moment matters), then the second witness, then the rows of both containers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 NANOSECONDS = 1_000_000_000
 
@@ -43,22 +43,7 @@ Termination = Literal[
     "disk-full",
 ]
 
-TERMINATIONS: tuple[Termination, ...] = (
-    "completed",
-    "container-failed",
-    "oom",
-    "killed",
-    "panic",
-    "hang",
-    "backend-not-ready",
-    "backend-died",
-    "agent-lost",
-    "refused",
-    "interrupted",
-    "engine-lost",
-    "host-lost",
-    "disk-full",
-)
+TERMINATIONS: tuple[Termination, ...] = get_args(Termination)
 
 
 @dataclass(frozen=True)
