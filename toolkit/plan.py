@@ -182,7 +182,7 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
             "seed": request.seed,
             **settings,
         },
-        base_url=f"http://127.0.0.1:{backend.port}{backend.base_path}",
+        base_url=f"http://127.0.0.1:{backend.port}{backend.wires[sdk.wire]}",
         ready=backend.ready,
     )
 

@@ -80,7 +80,7 @@ def catalogue_lists(catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
         for one in catalogue.workloads.values()
     ]
     backends = [
-        {"id": one.id, "tier": one.tier, "speaks": list(one.speaks), "memory_bytes": one.memory_bytes}
+        {"id": one.id, "tier": one.tier, "speaks": list(one.wires), "memory_bytes": one.memory_bytes}
         for one in catalogue.backends.values()
     ]
     return {"sdks": sdks, "workloads": workloads, "backends": backends}

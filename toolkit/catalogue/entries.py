@@ -1,0 +1,103 @@
+"""What may stand in the YAML files of the catalogue: strict, every unknown key is an error (docs/catalogue.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_ID = r"^[a-z0-9][a-z0-9._+-]{0,63}$"
+
+Id = Annotated[str, Field(pattern=_ID)]
+Memory = Annotated[str, Field(pattern=r"^\d+[kmg]?$")]
+Kind = Literal["embed", "chat-stream", "similarity", "chat-image"]
+CpuLevel = Literal["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+Text = Annotated[str, Field(min_length=1)]
+BuildVariable = Literal["GOAMD64", "CGO_CFLAGS", "CGO_CXXFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS"]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ModelFile = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Models = dict[Kind, Annotated[list[ModelFile], Field(min_length=1)]]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SdkWorkload(_Strict):
+    id: Id
+    backends: Annotated[list[Id], Field(min_length=1)]
+
+
+class Alias(_Strict):
+    name: Id
+    note: str = ""
+
+
+class Moved(_Strict):
+    setting: Text
+    value: str
+    reason: Text
+
+
+class Sdk(_Strict):
+    id: Id
+    module: Text
+    version: Text
+    licence: Text
+    workloads: Annotated[list[SdkWorkload], Field(min_length=1)]
+    wire: Id = "openai"
+    aliases: list[Alias] = []
+    lineage: str = ""
+    built_on: list[str] = []
+    memory: Memory = "512m"
+    settings_moved: list[Moved] = []
+    package: str = "."
+    build: Literal["go", "dockerfile", "image"] = "go"
+    cgo: bool = False
+    build_environment: dict[BuildVariable, str] = {}
+    environment: dict[Variable, str] = {}
+    native: list[Id] = []
+    models: Models = {}
+    cpu_level: CpuLevel = "x86-64-v1"
+    null: bool = False
+
+
+class Workload(_Strict):
+    id: Id
+    kind: Kind
+    unit: str
+    arrival: Literal["poisson", "constant"]
+    rate_hz: Annotated[float, Field(gt=0)]
+    tokens: Annotated[int, Field(ge=0)] = 0
+    dimensions: Annotated[int, Field(ge=0)] = 0
+    vectors: Annotated[int, Field(ge=0)] = 0
+    top: Annotated[int, Field(ge=0)] = 0
+    drives: Annotated[list[Literal["open", "closed", "bench"]], Field(min_length=1)]
+    backend: dict[str, str | int | float | bool] = {}
+    compared: list[str] = []
+
+
+class Backend(_Strict):
+    id: Id
+    tier: Literal["stub", "simulator", "tiny-model", "your-model"]
+    wires: Annotated[dict[Id, str], Field(min_length=1)]
+    port: Annotated[int, Field(ge=0, lt=65536)] = 0
+    ready: str = ""
+    note: str = ""
+    licence: str = ""
+    model: str = ""
+    command: Annotated[list[str], Field(min_length=1)] = ["/repro/backend"]
+    commands: dict[Kind, Annotated[list[str], Field(min_length=1)]] = {}
+    memory: Memory = "256m"
+    pids: Annotated[int, Field(ge=16, le=4096)] = 256
+    settings: dict[str, str | int | float | bool] = {}
+    environment: dict[Variable, str] = {}
+    build: Literal["go", "native", "none", "dockerfile", "image"] = "go"
+    package: str = "."
+    cgo: bool = False
+    build_environment: dict[BuildVariable, str] = {}
+    native: list[Id] = []
+    program: str = ""
+    models: Models = {}
+    cpu_level: CpuLevel = "x86-64-v1"
+    drive: Literal["open", "closed"] = "open"

@@ -1,0 +1,62 @@
+"""Catalogue files as checked values: text with a size limit, YAML without surprises, pydantic's first complaint by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from toolkit.errors import CatalogueError
+
+_MAX_FILE_BYTES = 1 << 20
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def text_of(file: Path) -> str:
+    """A file's text. Raises CatalogueError when it is missing, too large or not text."""
+    try:
+        if file.stat().st_size > _MAX_FILE_BYTES:
+            raise CatalogueError(f"{file} is too large", f"more than {_MAX_FILE_BYTES} bytes", "")
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{file} is missing", "the entry needs it", "add it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{file} cannot be read", str(error), "") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML lets a repeated key win silently; here it is an error, as are aliases (they can make 300 bytes huge)."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", None)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse(file: Path, model: type[_M]) -> _M:
+    """A YAML file as a value of ``model``. Raises CatalogueError naming file and key."""
+    try:
+        data = yaml.load(text_of(file), _UniqueKeys)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CatalogueError(f"{file} is not valid YAML", " ".join(str(error).split()), "correct the file") from error
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise bad(file, key, str(first["msg"])) from error
+
+
+def bad(file: Path, key: str, why: str) -> CatalogueError:
+    """The error of one key of an entry."""
+    return CatalogueError(f"{file}: {key}", why, "correct the entry")
