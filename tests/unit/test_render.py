@@ -15,12 +15,13 @@ import yaml
 
 from toolkit import resources
 from toolkit.build import targets
+from toolkit.build.images import wanted_images
 from toolkit.catalogue import load_catalogue
 from toolkit.engine.request import tmpfs_options as engine_tmpfs_options
 from toolkit.errors import CatalogueError, UsageError
 from toolkit.lock import lock_json, read_lock
 from toolkit.model.container import ContainerSpec, Mount, Tmpfs
-from toolkit.render.files import ground, render_cell, seccomp_bytes, seccomp_profile, tmpfs_options
+from toolkit.render.files import dockerfiles, ground, render_cell, seccomp_bytes, seccomp_profile, tmpfs_options
 from toolkit.render.templates import environment, render
 
 
@@ -158,3 +159,11 @@ def test_derived_profile_digest_is_stable() -> None:
         hashlib.sha256(seccomp_bytes()).hexdigest()
         == "6837b2cf2eb931a16d177bc1cf0ff39d08d393bed72ec3ca4e97449a02d7854a"
     )
+
+
+def test_a_backend_in_process_has_no_image_and_no_dockerfile() -> None:
+    catalogue = load_catalogue()
+    sdk, backend = catalogue.sdk("go-openai"), catalogue.backend("in-process")
+    for none in (backend, None):
+        assert set(dockerfiles(lock_json(read_lock()), sdk, none)) == {"Dockerfile"}
+        assert [kind for kind, _, _ in wanted_images(sdk, none)] == ["sdk"]

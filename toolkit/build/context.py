@@ -11,6 +11,7 @@ from typing import Any
 from toolkit.build import compile as compiler
 from toolkit.build import foundation, records, targets
 from toolkit.build.assemble import Assembled, write_archive
+from toolkit.build.images import wanted_images
 from toolkit.errors import UsageError
 from toolkit.fetch.store import Store
 from toolkit.lock import parse_lock
@@ -18,7 +19,9 @@ from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.render.files import dockerfiles
 
 
-def write_context(folder: Path, store: Store, lock: Mapping[str, Any], *, sdk: SdkEntry, backend: BackendEntry) -> None:
+def write_context(
+    folder: Path, store: Store, lock: Mapping[str, Any], *, sdk: SdkEntry, backend: BackendEntry | None
+) -> None:
     """Fill ``folder`` (new or empty) with what ``docker build`` needs, from a run's lock.json and the store.
 
     Raises UsageError when the folder is not empty or the images were never built with this store, InputMismatch,
@@ -38,7 +41,7 @@ def write_context(folder: Path, store: Store, lock: Mapping[str, Any], *, sdk: S
     toolchain = foundation.bare_image([*base[1].layers, tar], kind="toolchain", name="go")
     with store.errors():
         folder.mkdir(parents=True, exist_ok=True)
-        for target in (targets.agent_target(), targets.sdk_target(sdk), targets.backend_target(backend)):
+        for target in (targets.agent_target(), *(target for _, _, target in wanted_images(sdk, backend))):
             compiler.write_target(store, target, folder)
         for name, data in dockerfiles(lock, sdk, backend).items():
             (folder / name).write_bytes(data)

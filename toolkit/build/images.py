@@ -32,6 +32,7 @@ from toolkit.model.inputs import BuiltImage
 
 Report = Callable[[str], None]
 AGENT_PATH = "/repro/agent"
+_KINDS = ("base", "sdk", "backend")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuiltSet:
-    """The images of a launch, all in the engine. ``lock`` is the run's lock.json; ``base_state`` is locked or
-    relocked.
+    """The images of a launch, all in the engine. ``backend`` is None where the engine runs inside the SDK's process.
+
+    ``lock`` is the run's lock.json; ``base_state`` is locked or relocked.
     """
 
     sdk: BuiltImage
-    backend: BuiltImage
+    backend: BuiltImage | None
     base: BuiltImage
     lock: dict[str, Any]
     base_state: str
@@ -63,12 +65,13 @@ def ensure_images(
     catalogue: Catalogue,
     *,
     sdk: SdkEntry,
-    backend: BackendEntry,
+    backend: BackendEntry | None,
     store: Store,
     options: BuildOptions | None = None,
     report: Report = lambda _: None,
 ) -> BuiltSet:
-    """The images for a launch of ``sdk`` against ``backend``, built if need be.
+    """The images for a launch of ``sdk`` against ``backend`` (None, or one that is in process, has no image), built if
+    need be.
 
     Raises CatalogueError, InputMismatch (with the input's name), InputUnavailable (with the ways out), BuildFailed,
     StoreError, EngineError.
@@ -88,19 +91,20 @@ class Build:
         self._report = report
         self.lock, self.base_state = _effective_lock(store, options)
 
-    def images(self, sdk: SdkEntry, backend: BackendEntry) -> BuiltSet:
-        """Both images of a launch and the base below them."""
-        agent, workload, server = targets.agent_target(), targets.sdk_target(sdk), targets.backend_target(backend)
-        wanted = [("sdk", sdk.id, workload), ("backend", backend.id, server)]
+    def images(self, sdk: SdkEntry, backend: BackendEntry | None) -> BuiltSet:
+        """The images of a launch and the base below them."""
+        agent, wanted = targets.agent_target(), wanted_images(sdk, backend)
         found = self._warm(agent, wanted)
         if found is None:
-            folders = {"agent": _agent_folder(), "workload": sdk.folder, "backend": backend.folder}
+            folders = {"agent": _agent_folder(), "workload": sdk.folder}
+            if backend is not None:
+                folders["backend"] = backend.folder
             with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
                 # That other command may have built what we want.
                 found = self._warm(agent, wanted) or self._cold(agent, wanted, folders)
         base, images = found
-        lock = self._run_lock(base, images, [agent, workload, server])
-        return BuiltSet(images["sdk"], images["backend"], base, lock, self.base_state)
+        lock = self._run_lock(base, images, [agent, *(target for _, _, target in wanted)])
+        return BuiltSet(images["sdk"], images.get("backend"), base, lock, self.base_state)
 
     def _inputs_digest(self, kind: str, name: str, agent: Target, target: Target) -> str:
         return inputs_digest(self.lock, kind, name, agent, target)
@@ -227,20 +231,28 @@ class Build:
 
 
 def recall_images(
-    store: Store, *, sdk: SdkEntry, backend: BackendEntry, options: BuildOptions | None = None
-) -> tuple[BuiltImage, BuiltImage] | None:
-    """SDK and backend image as the store remembers them; None when they were never built with it. Asks no engine."""
+    store: Store, *, sdk: SdkEntry, backend: BackendEntry | None, options: BuildOptions | None = None
+) -> tuple[BuiltImage, BuiltImage | None] | None:
+    """SDK and backend image (None where there is none) as the store remembers them; None when they were never built
+    with it. Asks no engine.
+    """
     lock, _state = _effective_lock(store, options or BuildOptions())
     agent = targets.agent_target()
-    found = [
-        records.recall(store, inputs_digest(lock, kind, name, agent, target))
-        for kind, name, target in (
-            ("sdk", sdk.id, targets.sdk_target(sdk)),
-            ("backend", backend.id, targets.backend_target(backend)),
-        )
-    ]
-    images = [row[0] for row in found if row is not None]
-    return (images[0], images[1]) if len(images) == 2 else None
+    found: dict[str, BuiltImage] = {}
+    for kind, name, target in wanted_images(sdk, backend):
+        row = records.recall(store, inputs_digest(lock, kind, name, agent, target))
+        if row is None:
+            return None
+        found[kind] = row[0]
+    return found["sdk"], found.get("backend")
+
+
+def wanted_images(sdk: SdkEntry, backend: BackendEntry | None) -> list[tuple[str, str, Target]]:
+    """(kind, id, program) of each image a launch starts; a backend that runs in process has none."""
+    wanted = [("sdk", sdk.id, targets.sdk_target(sdk))]
+    if backend is not None and not backend.in_process:
+        wanted.append(("backend", backend.id, targets.backend_target(backend)))
+    return wanted
 
 
 def inputs_digest(lock: Lock, kind: str, name: str, agent: Target, target: Target) -> str:
@@ -268,7 +280,9 @@ def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> Bui
     layer, EngineError.
     """
     try:
-        wanted = {kind: records.image_from_json(lock["images"][kind]) for kind in ("base", "sdk", "backend")}
+        rows = lock["images"]
+        kinds = [kind for kind in _KINDS if kind != "backend" or kind in rows]
+        wanted = {kind: records.image_from_json(rows[kind]) for kind in kinds}
     except (KeyError, TypeError) as error:
         raise CatalogueError(
             "The run's lock.json names no images", f"{type(error).__name__}: {error}", "the run folder is damaged"
@@ -278,7 +292,8 @@ def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> Bui
         if row is None or row[0].identity != image.identity:
             return None
         records.load_verified(engine, store, row[1])
-    return BuiltSet(wanted["sdk"], wanted["backend"], wanted["base"], dict(lock), str(lock.get("base_state", "locked")))
+    state = str(lock.get("base_state", "locked"))
+    return BuiltSet(wanted["sdk"], wanted.get("backend"), wanted["base"], dict(lock), state)
 
 
 def _agent_folder() -> Path:

@@ -56,7 +56,7 @@ def build(
         opened = Store.open(store)
         options = BuildOptions(no_cache=no_cache, base_image=base, offline=offline)
         made = _build_all(choices, found, opened, options, output)
-        started = {image.reference: image for built in made for image in (built.backend, built.sdk)}
+        started = {image.reference: image for built in made for image in (built.backend, built.sdk) if image}
         if save is not None:
             _save(opened, started.values(), save)
             output.talk(f"saved {len(started)} images; next: docker load -i {save}")
@@ -87,7 +87,7 @@ def _build_all(
 
 
 def _report(made: list[BuiltSet], output: Output) -> None:
-    images = {image.reference: image_row(image) for one in made for image in (one.base, one.backend, one.sdk)}
+    images = {image.reference: image_row(image) for one in made for image in (one.base, one.backend, one.sdk) if image}
     state = "relocked" if any(one.base_state == "relocked" for one in made) else "locked"
     output.document({"schema": "repro.build/1", "base": state, "images": list(images.values())})
     for row in images.values():

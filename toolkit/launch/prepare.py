@@ -81,7 +81,9 @@ def prepare(
         found[cell.cell] = built.lock
         states.add(built.base_state)
         images[cell.cell] = CellImages(
-            built.sdk, built.backend, render(cell, choice, built, seccomp, facts.cgroup_version)
+            built.sdk,
+            built.backend,  # type: ignore[arg-type]
+            render(cell, choice, built, seccomp, facts.cgroup_version),
         )
     return Prepared(
         plan=plan,
@@ -117,7 +119,7 @@ def render(
 ) -> dict[str, bytes]:
     """The rendered files of a cell: they name images by content and hold no path of this machine."""
     sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring(), cgroup_version)
-    backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)
+    backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)  # type: ignore[union-attr]
     return render_cell(
         cell.cell,
         lock=built.lock,

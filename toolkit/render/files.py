@@ -92,13 +92,17 @@ def dockerfile(start: Ground, kind: str, name: str, program: Target, *, sdk_id: 
     )
 
 
-def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry) -> dict[str, bytes]:
-    """The Dockerfiles of an SDK's and a backend's image. Raises UsageError, CatalogueError, InputMismatch."""
+def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry | None) -> dict[str, bytes]:
+    """The Dockerfiles of an SDK's and a backend's image; of the SDK's alone where the backend is None or in process.
+
+    Raises UsageError, CatalogueError, InputMismatch.
+    """
     start = ground(lock)
-    return {
-        DOCKERFILE: dockerfile(start, "sdk", sdk.id, targets.sdk_target(sdk), sdk_id=sdk.id),
-        BACKEND_DOCKERFILE: dockerfile(start, "backend", backend.id, targets.backend_target(backend), sdk_id=sdk.id),
-    }
+    found = {DOCKERFILE: dockerfile(start, "sdk", sdk.id, targets.sdk_target(sdk), sdk_id=sdk.id)}
+    if backend is not None and not backend.in_process:
+        program = targets.backend_target(backend)
+        found[BACKEND_DOCKERFILE] = dockerfile(start, "backend", backend.id, program, sdk_id=sdk.id)
+    return found
 
 
 def compose(cell: str, sdk: ContainerSpec, backend: ContainerSpec) -> bytes:
@@ -130,7 +134,7 @@ def render_cell(
     *,
     lock: Mapping[str, Any],
     sdk: SdkEntry,
-    backend: BackendEntry,
+    backend: BackendEntry | None,
     sdk_container: ContainerSpec,
     backend_container: ContainerSpec,
 ) -> dict[str, bytes]:
