@@ -77,7 +77,7 @@ def pack_images(target: Path, sdks: Iterable[str]) -> None:
             raise UsageError(
                 f"the images of {name} are not in the store", "they were never built here", f"repro build --sdk {name}"
             )
-        wanted |= {image.inputs_digest for image in found}
+        wanted |= {image.inputs_digest for image in found if image is not None}
     for key in sorted(wanted):
         row = recall(here, key)
         record = here.record(IMAGES, key)

@@ -19,7 +19,7 @@ from toolkit.cli.render import cells, placement
 from toolkit.engine.docker import connect
 from toolkit.errors import ReproError
 from toolkit.fetch.store import Store
-from toolkit.render.project import Images, cell_folder, project, state_of, write_project
+from toolkit.render.project import built_images, cell_folder, project, state_of, write_project
 
 ROOT = Path(__file__).resolve().parents[1] / "compose"
 
@@ -41,7 +41,7 @@ def update(root: Path, *, check: bool) -> int:
             engine, catalogue, sdk=choice.sdk, backend=choice.backend, store=store, options=options, report=say
         )
         folder = cell_folder(root, cell)
-        files = project(cell, choice, Images(built.sdk.reference, built.backend.reference))
+        files = project(cell, choice, built_images((built.sdk, built.backend)))
         for name, data in files.items():
             state = state_of(folder / name, data)
             changed += state != "same"

@@ -7,39 +7,27 @@ ICPE 2017), so that drift of the machine meets all cells alike.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
+from toolkit.arms import backend_arms, check_arms, number, runtime_arms
 from toolkit.errors import UsageError
 from toolkit.host.topology import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
 from toolkit.model.cpulist import parse_cpulist
 from toolkit.model.names import arm_name, cell_id
-from toolkit.model.plan import CellPlan, Drive, Gates, MemPolicy, Plan, Turn
+from toolkit.model.plan import DRIVES, CellPlan, Drive, Gates, MemPolicy, ModelFile, Plan, Turn
 
 PAGE_BYTES = 4096
+LIBRARIES = "/repro/lib"
+MODELS = "/repro/models"
+OWN_MODEL = "/repro/own/model.gguf"
+"""Where a file given with ``--model`` is found in a container."""
+
 _SMALLEST_BYTES = 6 * 1024 * 1024  # Docker's own minimum for a container (daemon/daemon_unix.go)
-_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_RUNTIME_ARMS = {"gogc": "GOGC", "gomemlimit": "GOMEMLIMIT", "godebug": "GODEBUG"}
-_BACKEND_ARMS = ("pacing", "fault")
 _DAY_SECONDS = 86_400.0
-_PROBABILITY = r"(0(\.[0-9]+)?|1)"
-_ARM_VALUES = {
-    "gogc": (r"off|[1-9][0-9]{0,5}", "off or a whole number"),
-    "gomemlimit": (r"off|[0-9]{1,15}[kmg]?", "off or a size such as 64m"),
-    "godebug": (r"[a-z0-9]+=[a-z0-9]+", "one setting, such as madvdontneed=1"),
-    "pacing": (r"paced|unpaced", "paced or unpaced"),
-    "fault": (
-        rf"(http503|truncate|corrupt|reset)-{_PROBABILITY}|never_ready|exit_after-[0-9]+(\.[0-9]+)?",
-        "http503-P, truncate-P, corrupt-P or reset-P with a probability, never_ready, or exit_after-SECONDS",
-    ),
-    "rate_hz": (r"[0-9]+(\.[0-9]+)?", "a number above 0"),
-    "arrival": (r"poisson|constant", "poisson or constant"),
-    "gomaxprocs": (r"[1-9][0-9]{0,3}", "a whole number above 0"),
-}
-_ARMS = tuple(_ARM_VALUES)
+PROBE_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class Request:
     """What the user asked for, before defaults. None means: the default."""
 
     workload: str | None = None
-    drive: str = "open"
+    drive: str | None = None
     memory_bytes: int | None = None
     mem_policy: str = "bind"
     launches: int = 1
@@ -59,15 +47,23 @@ class Request:
     bench_count: int = 5
     bench_time_seconds: float = 30.0
     arms: Mapping[str, str] = field(default_factory=dict)
+    model: ModelFile | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One SDK with the workload and backend chosen for it."""
+    """One SDK with the workload and backend chosen for it.
+
+    ``asked_as`` is the name that the user typed, ``at`` the label of another version (``--sdk-at``), and ``baseline``
+    says that nobody asked for it: the null SDK beside the others.
+    """
 
     sdk: SdkEntry
     workload: WorkloadEntry
     backend: BackendEntry
+    asked_as: str = ""
+    at: str = ""
+    baseline: bool = False
 
 
 def make_plan(request: Request, choices: list[Choice], placement: Placement) -> Plan:
@@ -94,6 +90,7 @@ def check_request(request: Request) -> None:
     asked = request.duration_seconds
     policies = ("bind", "interleave", "preferred", "none")
     benched = request.drive == "bench" and asked is not None
+    crowd = "concurrency" in request.arms and request.drive not in (None, "closed")
     checks = (
         (not 0 < request.launches <= 100_000, f"--launches {request.launches}", "it must be 1 to 100000"),
         (not 0 <= request.seed < 2**53, f"--seed {request.seed}", "it must be 0 to 9007199254740991 (exact in JSON)"),
@@ -108,8 +105,9 @@ def check_request(request: Request) -> None:
             "it must be at least 1 (the host proves limits meanwhile), at most a day",
         ),
         (not 0 < request.sample_hz <= 100, f"--sample-hz {request.sample_hz:g}", "it must be above 0 and at most 100"),
-        (request.drive not in ("open", "bench"), f"--drive {request.drive}", "it must be open or bench"),
+        (request.drive not in (None, *DRIVES), f"--drive {request.drive}", "it must be open, closed or bench"),
         (benched, "--duration with --drive bench", "go test decides: use --bench-time and --bench-count"),
+        (crowd, f"--arm concurrency with --drive {request.drive}", "only a closed loop has a fixed concurrency"),
         (request.bench_count < 1, f"--bench-count {request.bench_count}", "it must be at least 1"),
         (not 0 < request.bench_time_seconds <= _DAY_SECONDS, "--bench-time", "it must be above 0, at most a day"),
         (request.timing_gates not in ("judge", "record"), "--timing-gates", "it must be judge or record"),
@@ -118,129 +116,224 @@ def check_request(request: Request) -> None:
     for wrong, what, why in checks:
         if wrong:
             raise UsageError(f"{what} cannot be used", why, "see 'repro launch --help'")
-    unknown = sorted(set(request.arms) - set(_ARMS))
-    if unknown:
-        raise UsageError(f"--arm {unknown[0]} is unknown", f"arms are {', '.join(_ARMS)}", "write --arm key=value")
-    for key, value in request.arms.items():
-        if not re.fullmatch(_ARM_VALUES[key][0], value):
-            raise UsageError(f"--arm {key}={value} cannot be used", f"it must be {_ARM_VALUES[key][1]}", "")
+    check_arms(request.arms)
 
 
 def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
     sdk, workload, backend = choice.sdk, choice.workload, choice.backend
-    arms = dict(request.arms)
-    if request.drive not in workload.drives:
-        raise UsageError(
-            f"workload '{workload.id}' has no drive '{request.drive}'",
-            f"it has {', '.join(workload.drives)}",
-            "choose one of these",
-        )
-    settings = {**backend.settings, **workload.backend, **_drive_settings(request.drive), **_backend_arms(arms)}
-    memory = request.memory_bytes if request.memory_bytes is not None else sdk.memory_bytes
-    _check_memory(memory)
+    drive = _drive(request, choice)
+    arm = _arm(request, choice, drive)
+    memory, backend_memory = _memories(request, choice)
     return CellPlan(
-        cell=_cell_name(sdk, workload, backend, request, arms),
+        cell=cell_id(sdk.id, workload.id, arm),
         sdk=sdk.id,
         module=sdk.module,
         version=sdk.version,
         workload=workload.id,
         workload_kind=workload.kind,
         backend=backend.id,
-        backend_tier=backend.tier,
-        drive=cast(Drive, request.drive),
-        arm=_arm(sdk, workload, backend, request, arms),
-        arrival=arms.get("arrival", workload.arrival),
-        rate_hz=_number("rate_hz", arms.get("rate_hz"), workload.rate_hz),
-        tokens=workload.tokens,
-        dimensions=workload.dimensions,
-        seed=request.seed,
-        warmup_seconds=request.warmup_seconds,
-        duration_seconds=request.duration_seconds if request.duration_seconds is not None else 30.0,
-        drain_seconds=2.0,
-        max_in_flight=512,
-        request_timeout_seconds=30.0,
-        launches=request.launches,
-        cpus=placement.cpus,
-        mems=placement.mems,
-        agent_cpus=placement.agent_cpus,
-        backend_cpus=placement.backend_cpus,
-        housekeeping_cpus=placement.housekeeping_cpus,
-        shared_cpus=placement.shared,
+        backend_tier=_tier(request, choice),
+        drive=drive,
+        arm=arm,
         memory_bytes=memory,
-        backend_memory_bytes=backend.memory_bytes,
+        backend_memory_bytes=backend_memory,
         mem_policy=cast(MemPolicy, request.mem_policy),
-        sample_hz=request.sample_hz,
-        window_seconds=10.0,
-        timing_gates=cast(Gates, request.timing_gates),
-        bench_count=request.bench_count,
-        bench_time_seconds=request.bench_time_seconds,
-        gomaxprocs=int(_number("gomaxprocs", arms.get("gomaxprocs"), float(len(parse_cpulist(placement.cpus))))),
-        environment=_runtime_arms(arms),
-        backend_settings={
-            "schema": "repro.backend/1",
-            "listen": f"127.0.0.1:{backend.port}",
-            "seed": request.seed,
-            **settings,
-        },
-        base_url=f"http://127.0.0.1:{backend.port}{backend.wires[sdk.wire]}",
+        asked_as="" if choice.asked_as == sdk.id else choice.asked_as,
+        baseline=choice.baseline,
+        null_sdk=sdk.null,
+        in_process=backend.in_process,
+        cpu_level=max(sdk.cpu_level, backend.cpu_level),
+        sdk_defaults="sdk" in request.arms,
+        environment={**sdk.environment, **runtime_arms(request.arms)},
+        model_file=request.model if _takes_model(request, choice) else None,
         ready=backend.ready,
+        **_place(request, placement),
+        **_load(request, choice, drive),
+        **_engine(request, choice, placement),
+        **_backend(request, choice, placement, drive),
     )
 
 
-def _drive_settings(drive: str) -> dict[str, str]:
+def _place(request: Request, placement: Placement) -> dict[str, Any]:
+    """Who sits where."""
+    measured = float(len(parse_cpulist(placement.cpus)))
+    return {
+        "cpus": placement.cpus,
+        "mems": placement.mems,
+        "agent_cpus": placement.agent_cpus,
+        "backend_cpus": placement.backend_cpus,
+        "housekeeping_cpus": placement.housekeeping_cpus,
+        "shared_cpus": placement.shared,
+        "gomaxprocs": int(number("gomaxprocs", request.arms.get("gomaxprocs"), measured)),
+    }
+
+
+def _load(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:
+    """What is sent, when, for how long, and how it is looked at."""
+    workload, arms = choice.workload, request.arms
+    holder = choice.sdk if choice.backend.in_process else choice.backend  # who counts the tokens
+    return {
+        "arrival": arms.get("arrival", workload.arrival),
+        "rate_hz": number("rate_hz", arms.get("rate_hz"), workload.rate_hz),
+        "concurrency": int(number("concurrency", arms.get("concurrency"), 1.0)) if drive == "closed" else 1,
+        "tokens": workload.tokens,
+        "dimensions": workload.dimensions,
+        "vectors": workload.vectors,
+        "top": workload.top,
+        "text_unit": holder.text_unit,
+        "special_tokens": holder.special_tokens,
+        "seed": request.seed,
+        "warmup_seconds": request.warmup_seconds,
+        "duration_seconds": _duration(request, drive),
+        "drain_seconds": 2.0,
+        "max_in_flight": 512,
+        "request_timeout_seconds": 30.0,
+        "launches": request.launches,
+        "sample_hz": request.sample_hz,
+        "window_seconds": 10.0,
+        "timing_gates": cast(Gates, request.timing_gates),
+        "bench_count": request.bench_count,
+        "bench_time_seconds": request.bench_time_seconds,
+    }
+
+
+def _drive(request: Request, choice: Choice) -> Drive:
+    if choice.workload.kind == "probe":
+        return "probe"
+    drive = request.drive or choice.backend.drive
+    if "concurrency" in request.arms and request.drive is None:
+        drive = "closed"
+    if drive not in choice.workload.drives:
+        raise UsageError(
+            f"workload '{choice.workload.id}' has no drive '{drive}'",
+            f"it has {', '.join(choice.workload.drives)}",
+            "choose one of these",
+        )
+    return cast(Drive, drive)
+
+
+def _duration(request: Request, drive: Drive) -> float:
+    if drive == "probe":
+        return PROBE_SECONDS
+    return request.duration_seconds if request.duration_seconds is not None else 30.0
+
+
+def _takes_model(request: Request, choice: Choice) -> bool:
+    """Whether the file given with --model is for this cell: for an engine, and not for a vector store."""
+    holder = choice.sdk if choice.backend.in_process else choice.backend
+    return request.model is not None and choice.workload.kind in holder.models
+
+
+def _tier(request: Request, choice: Choice) -> str:
+    return "your-model" if _takes_model(request, choice) else choice.backend.tier
+
+
+def _memories(request: Request, choice: Choice) -> tuple[int, int]:
+    """The limits of both containers. A model of the user's own is given room on top of the entry's limit,
+    twice in a backend, which may import it into a store of its own.
+    """
+    own = 0
+    if request.model is not None and _takes_model(request, choice):
+        own = -(-request.model.size_bytes // PAGE_BYTES) * PAGE_BYTES
+    inside = choice.backend.in_process
+    memory = request.memory_bytes
+    if memory is None:
+        memory = choice.sdk.memory_bytes + (own if inside else 0)
+    _check_memory(memory)
+    return memory, 0 if inside else choice.backend.memory_bytes + 2 * own
+
+
+def _engine(request: Request, choice: Choice, placement: Placement) -> dict[str, Any]:
+    """What an engine in the SDK's own process loads; nothing for a client."""
+    if not choice.backend.in_process:
+        return {}
+    files = _model_paths(request, choice, choice.sdk.models)
+    return {
+        "model_path": files[0] if files else "",
+        "projector_path": files[1] if len(files) > 1 else "",
+        "library_path": LIBRARIES if choice.sdk.native else "",
+        "threads": len(parse_cpulist(placement.cpus)),
+    }
+
+
+def _model_paths(request: Request, choice: Choice, models: Mapping[str, tuple[str, ...]]) -> list[str]:
+    files = [f"{MODELS}/{name}" for name in models.get(choice.workload.kind, ())]
+    if files and _takes_model(request, choice):
+        files[0] = OWN_MODEL
+    return files
+
+
+def _backend(request: Request, choice: Choice, placement: Placement, drive: Drive) -> dict[str, Any]:
+    """How the backend is started and reached; nothing for an engine in the SDK's own process."""
+    backend, kind = choice.backend, choice.workload.kind
+    if backend.in_process:
+        return {"backend_command": (), "model": choice.sdk.id}
+    files = _model_paths(request, choice, backend.models)
+    marks = {
+        "model": files[0] if files else "",
+        "projector": files[1] if len(files) > 1 else "",
+        "port": str(backend.port),
+        "threads": str(len(parse_cpulist(placement.backend_cpus))),
+    }
+    plain = f"http://127.0.0.1:{backend.port}"
+    tls = request.arms.get("http") == "h2"
+    if tls and not backend.tls_port:
+        raise UsageError("--arm http=h2 cannot be used", f"backend '{backend.id}' has no HTTP/2", "leave it out")
+    root = f"https://127.0.0.1:{backend.tls_port}" if tls else plain
+    return {
+        "backend_settings": _backend_settings(request, choice, drive),
+        "backend_command": tuple(_filled(word, marks) for word in backend.commands.get(kind, backend.command)),
+        "backend_environment": {key: _filled(value, marks) for key, value in backend.environment.items()},
+        "backend_pids": backend.pids,
+        "base_url": root + backend.wires[choice.sdk.wire],
+        "model": backend.model or backend.id,
+        "control_url": plain if tls or drive == "probe" else "",
+        "tls": tls,
+    }
+
+
+def _filled(text: str, marks: Mapping[str, str]) -> str:
+    for name, value in marks.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _backend_settings(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:
+    """``REPRO_BACKEND`` of a backend of ours; empty for one that takes no settings.
+
+    Of what the workload asks for a backend gets what it knows: only a stub can be paced.
+    """
+    known = choice.backend.settings
+    arms = backend_arms(request.arms, choice.backend)
+    if not known:
+        return {}
+    asked = {key: value for key, value in choice.workload.backend.items() if key in known}
     # A benchmark loop against a pace would time the pace: drive bench measures the SDK, so the backend answers at once.
-    return {"pacing": "unpaced"} if drive == "bench" else {}
+    unpaced = {"pacing": "unpaced"} if drive == "bench" and "pacing" in known else {}
+    settings = {**known, **asked, **unpaced, **arms}
+    return {
+        "schema": "repro.backend/1",
+        "listen": f"127.0.0.1:{choice.backend.port}",
+        "seed": request.seed,
+        **settings,
+    }
 
 
-def _runtime_arms(arms: Mapping[str, str]) -> dict[str, str]:
-    found = {_RUNTIME_ARMS[key]: value for key, value in arms.items() if key in _RUNTIME_ARMS}
-    limit = found.get("GOMEMLIMIT", "off")
-    if limit != "off":
-        # Go wants "64MiB" with that very case, which no cell id could hold; plain bytes mean the same.
-        found["GOMEMLIMIT"] = str(parse_memory(limit))
-    return found
-
-
-def _backend_arms(arms: Mapping[str, str]) -> dict[str, str]:
-    found = {key: arms[key] for key in _BACKEND_ARMS if key in arms}
-    if "fault" in found:
-        # A cell id has no colon: fault=http503-0.01 is the backend's http503:0.01.
-        found["fault"] = found["fault"].replace("-", ":", 1)
-    return found
-
-
-def _arm(
-    sdk: SdkEntry, workload: WorkloadEntry, backend: BackendEntry, request: Request, arms: Mapping[str, str]
-) -> str:
-    named = dict(arms)
-    if request.drive != "open":
-        named["drive"] = request.drive
-    if backend.id != sdk.backends(workload.id)[0]:
-        named |= {"backend": backend.id, "tier": backend.tier}
+def _arm(request: Request, choice: Choice, drive: Drive) -> str:
+    named = dict(request.arms)
+    default = choice.sdk.backends(choice.workload.id)[:1]
+    if drive not in (choice.backend.drive, "probe"):
+        named["drive"] = drive
+    if default and choice.backend.id != default[0]:
+        named |= {"backend": choice.backend.id, "tier": _tier(request, choice)}
+    if request.model is not None and _takes_model(request, choice):
+        named |= {"model": request.model.sha256[:12], "tier": "your-model"}
+    if choice.at:
+        named["sdk-at"] = choice.at
     try:
         return arm_name(named)
     except ValueError as problem:
         raise UsageError("an arm cannot be named", str(problem), "write --arm key=value in lower case") from problem
-
-
-def _cell_name(
-    sdk: SdkEntry, workload: WorkloadEntry, backend: BackendEntry, request: Request, arms: Mapping[str, str]
-) -> str:
-    return cell_id(sdk.id, workload.id, _arm(sdk, workload, backend, request, arms))
-
-
-def _number(name: str, text: str | None, default: float) -> float:
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError as problem:
-        raise UsageError(
-            f"--arm {name}={text} is not a number", "", f"for example --arm {name}={default:g}"
-        ) from problem
-    if not 0 < value < 1e6:
-        raise UsageError(f"--arm {name}={text} is out of range", "it must be above 0 and below a million", "")
-    return value
 
 
 def _check_memory(memory_bytes: int) -> None:
@@ -250,26 +343,3 @@ def _check_memory(memory_bytes: int) -> None:
             f"it must be a multiple of {PAGE_BYTES} bytes and at least {_SMALLEST_BYTES}",
             "for example --memory 512m",
         )
-
-
-def parse_memory(text: str) -> int:
-    """``512m`` or ``4g`` (powers of 1024, as Docker's ``--memory``) in bytes; UsageError on anything else."""
-    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)", text.strip().lower())
-    if match is None:
-        raise UsageError(
-            f"--memory '{text}' is not a size", "it is a whole number with b, k, m or g", "for example --memory 512m"
-        )
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def parse_arms(pairs: list[str]) -> dict[str, str]:
-    """``key=value`` texts as a mapping; UsageError on a malformed or repeated one."""
-    arms: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key or not value:
-            raise UsageError(f"--arm '{pair}' is not key=value", "", "for example --arm gogc=200")
-        if key in arms:
-            raise UsageError(f"--arm {key} was given twice", f"{arms[key]} and {value}", "give it once")
-        arms[key] = value
-    return arms

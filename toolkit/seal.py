@@ -83,8 +83,8 @@ def complete_attempts(folder: RunFolder, plan: Plan, stopped: Termination = "hos
                 continue
             files.close()
             facts = LaunchFacts(launch=launch, attempt=attempt, stopped=stopped)
-            told = _told(files.sdk_journal), _told(files.backend_journal)
-            result = build_result(cell, *told, facts)
+            backend = None if cell.in_process else _told(files.backend_journal)
+            result = build_result(cell, _told(files.sdk_journal), backend, facts)
             files.write("result.json", result)
 
 

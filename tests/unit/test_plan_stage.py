@@ -10,23 +10,26 @@ from typing import Any
 
 import pytest
 
+from toolkit.arms import parse_arms, parse_memory
 from toolkit.cli.options import parse_seconds
 from toolkit.errors import UsageError
 from toolkit.host.topology import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
-from toolkit.model.plan import plan_from_json
-from toolkit.plan import Choice, Request, make_plan, parse_arms, parse_memory
+from toolkit.model.plan import ModelFile, plan_from_json
+from toolkit.plan import Choice, Request, check_request, make_plan
 from toolkit.schemas import problems
 
 HERE = Path()
 PLACEMENT = Placement("0-1", "0", "3", "2", "3", shared=False)
 SDK = SdkEntry("sdk-a", "example.org/a", "v1.2.3", "MIT", HERE, (("chat", ("stub", "other")), ("embed", ("stub",))))
 WORKLOAD = WorkloadEntry(
-    "chat", "chat-stream", "one chat", "poisson", 40, 128, 0, ("open", "bench"), HERE, {"pacing": "paced"}
-)
+    "chat", "chat-stream", "one chat", "poisson", 40, 128, 0, ("open", "closed", "bench"), HERE,
+    backend={"pacing": "paced", "images": 1},
+)  # fmt: skip
 STUB = BackendEntry(
-    "stub", "stub", ("chat",), HERE, 8080, "/v1", "tcp:127.0.0.1:8080", settings={"pacing": "unpaced", "fault": ""}
-)
+    "stub", "stub", {"openai": "/v1"}, HERE, 8080, 8081, "tcp:127.0.0.1:8080",
+    settings={"pacing": "unpaced", "fault": ""}, model="stub",
+)  # fmt: skip
 OTHER = replace(STUB, id="other", tier="simulator")
 CHOICE = Choice(SDK, WORKLOAD, STUB)
 
@@ -56,6 +59,76 @@ def test_gomaxprocs_is_the_number_of_measured_cpus() -> None:
 def test_the_workload_overrules_the_backends_settings_and_an_arm_overrules_both() -> None:
     assert cell().backend_settings["pacing"] == "paced"
     assert cell(Request(arms={"pacing": "unpaced"})).backend_settings["pacing"] == "unpaced"
+
+
+def test_a_backend_gets_only_settings_that_it_knows() -> None:
+    assert "images" not in cell().backend_settings
+    server = replace(STUB, id="server", settings={}, command=("/repro/backend", "--port", "{port}", "-t", "{threads}"))
+    plan = cell(choice=replace(CHOICE, backend=server))
+    assert plan.backend_settings == {}
+    assert plan.backend_command == ("/repro/backend", "--port", "8080", "-t", "1")
+    with pytest.raises(UsageError, match="no such setting"):
+        cell(Request(arms={"fault": "reset-1"}), replace(CHOICE, backend=server))
+
+
+def test_a_kind_may_have_a_command_and_a_model_of_its_own() -> None:
+    server = replace(
+        STUB, settings={}, environment={"P": "{projector}"},
+        command=("/repro/backend", "{model}"), commands={"embed": ("/repro/backend", "-e", "{model}")},
+        models={"embed": ("embed.gguf",), "chat-stream": ("chat.gguf", "vision.gguf")},
+    )  # fmt: skip
+    assert cell(choice=replace(CHOICE, backend=server)).backend_command[1] == "/repro/models/chat.gguf"
+    assert cell(choice=replace(CHOICE, backend=server)).backend_environment == {"P": "/repro/models/vision.gguf"}
+    embed = replace(CHOICE, backend=server, workload=replace(WORKLOAD, kind="embed"))
+    assert cell(choice=embed).backend_command == ("/repro/backend", "-e", "/repro/models/embed.gguf")
+
+
+INSIDE = replace(STUB, id="in-process", tier="tiny-model", build="none", drive="closed", wires={"in-process": ""})
+ENGINE = replace(
+    SDK, wire="in-process", workloads=(("chat", ("in-process",)),), models={"chat-stream": ("chat.gguf",)},
+    native=("llama.cpp",), cpu_level="x86-64-v3", text_unit="characters", special_tokens=1,
+)  # fmt: skip
+
+
+def test_an_engine_in_process_runs_closed_without_a_backend() -> None:
+    plan = cell(choice=Choice(ENGINE, WORKLOAD, INSIDE, asked_as="go-llama"))
+    assert (plan.drive, plan.concurrency, plan.in_process, plan.backend_memory_bytes) == ("closed", 1, True, 0)
+    assert (plan.base_url, plan.backend_command, plan.cell) == ("", (), "sdk-a/chat/default")
+    assert (plan.model_path, plan.library_path, plan.threads) == ("/repro/models/chat.gguf", "/repro/lib", 2)
+    assert (plan.asked_as, plan.cpu_level) == ("go-llama", "x86-64-v3")
+    assert (plan.text_unit, plan.special_tokens) == ("characters", 1)
+    assert plan.synthetic_model
+
+
+def test_the_closed_drive_has_a_fixed_concurrency() -> None:
+    plan = cell(Request(arms={"concurrency": "8"}))
+    assert (plan.drive, plan.concurrency, plan.arm) == ("closed", 8, "concurrency=8,drive=closed")
+    with pytest.raises(UsageError, match="closed loop"):
+        check_request(Request(drive="open", arms={"concurrency": "8"}))
+
+
+def test_a_model_of_ones_own_is_named_by_its_bytes_and_given_room() -> None:
+    own = ModelFile("mine.gguf", "ab" * 32, 5000)
+    plan = cell(Request(model=own), Choice(ENGINE, WORKLOAD, INSIDE))
+    assert plan.cell == "sdk-a/chat/model=abababababab,tier=your-model"
+    assert (plan.model_path, plan.backend_tier) == ("/repro/own/model.gguf", "your-model")
+    assert plan.memory_bytes == (512 << 20) + 8192
+    assert not plan.synthetic_model
+    written = make_plan(Request(model=own), [Choice(ENGINE, WORKLOAD, INSIDE)], PLACEMENT).to_json()
+    again = plan_from_json(json.loads(json.dumps(written)))
+    assert again.cells[0] == plan
+
+
+def test_http2_over_tls_is_an_arm() -> None:
+    plan = cell(Request(arms={"http": "h2"}))
+    assert (plan.base_url, plan.control_url, plan.tls) == ("https://127.0.0.1:8081/v1", "http://127.0.0.1:8080", True)
+    with pytest.raises(UsageError, match="no HTTP/2"):
+        cell(Request(arms={"http": "h2"}), replace(CHOICE, backend=replace(STUB, tls_port=0)))
+
+
+def test_without_the_moved_settings_and_at_another_version() -> None:
+    assert cell(Request(arms={"sdk": "defaults"})).sdk_defaults
+    assert cell(choice=replace(CHOICE, at="v1.2.2")).cell == "sdk-a/chat/sdk-at=v1.2.2"
 
 
 def test_a_fault_is_written_without_a_colon_and_handed_on_with_one() -> None:
@@ -127,7 +200,7 @@ def test_a_plan_that_we_cannot_read_is_a_value_error(damage: dict[str, Any]) -> 
         Request(sample_hz=0),
         Request(sample_hz=101),
         Request(sample_hz=float("nan")),
-        Request(drive="closed"),
+        Request(drive="sideways"),
         Request(drive="bench", duration_seconds=5),
         Request(bench_count=0),
         Request(bench_time_seconds=0),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from toolkit.analyse.histogram import Histogram
 from toolkit.analyse.metrics import Timeline
-from toolkit.analyse.windows import Interval, nanoseconds, windows
+from toolkit.analyse.windows import OWN_PACE, Interval, nanoseconds, windows
 from toolkit.model.evidence import NANOSECONDS, Evidence, Finding
 from toolkit.model.plan import CellPlan
 
@@ -50,7 +50,9 @@ def gates(
     ]
     if interval is not None:
         judged += [*_windows(plan, sdk, interval), *_samples(plan, sdk, backend, interval)]
-    if plan.drive == "bench":
+    if plan.drive == "probe" and not sdk.probes:
+        judged.append(Finding("probes", "no experiment left a record", 0, 1))
+    if plan.drive in OWN_PACE:
         return judged, []
     judged += _requests(sdk, interval)
     timing = list(_timing(plan, sdk, interval, found))
@@ -85,7 +87,11 @@ def _identity(plan: CellPlan, sdk: Evidence) -> Iterator[Finding]:
 
 def _phases(plan: CellPlan, sdk: Evidence) -> Iterator[Finding]:
     names = [mark.name for mark in sdk.marks]
-    needed = ["warmup", "measure", "done"] if plan.drive != "bench" and plan.warmup_seconds else ["measure", "done"]
+    needed = (
+        ["warmup", "measure", "done"] if plan.drive not in OWN_PACE and plan.warmup_seconds else ["measure", "done"]
+    )
+    if plan.drive == "probe":
+        needed = ["done"]
     missing = [name for name in needed if name not in names]
     if missing:
         yield Finding("phases", f"the program never reached: {', '.join(missing)}", ",".join(names), ",".join(needed))
@@ -126,7 +132,7 @@ def _samples(plan: CellPlan, sdk: Evidence, backend: Evidence | None, interval: 
 
 
 def _requests(sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
-    totals = sdk.open_totals
+    totals = sdk.totals
     if totals is None:
         yield Finding("requests", "the load generator never said how many requests it sent")
         return
@@ -139,9 +145,9 @@ def _requests(sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
 def _timing(
     plan: CellPlan, sdk: Evidence, interval: Interval | None, found: Mapping[str, Histogram]
 ) -> Iterator[Finding]:
-    if sdk.open_totals is not None and sdk.open_totals.dropped:
+    if sdk.totals is not None and sdk.totals.dropped:
         cause = "sends were dropped: so many requests were in flight that the schedule could not be kept"
-        yield Finding("drops", cause, sdk.open_totals.dropped, 0)
+        yield Finding("drops", cause, sdk.totals.dropped, 0)
     if interval is not None and found["dispatch.delay"].n:
         delay = found["dispatch.delay"].quantile(_GATE_QUANTILE)
         latency = found["lat.sched"].quantile(_GATE_QUANTILE) if found["lat.sched"].n else 0
@@ -151,6 +157,8 @@ def _timing(
             yield Finding("dispatch", cause, delay / NANOSECONDS, limit / NANOSECONDS)
     if interval is not None and is_paced(plan):
         yield from _backend_delay(found["backend.delay"])
+    if plan.drive == "closed":
+        return  # no schedule that could not be kept
     if sdk.selftest_rate_hz is None:
         yield Finding("headroom", "the load generator's self-test left no record", None, HEADROOM_LIMIT)
     elif sdk.selftest_rate_hz < HEADROOM_LIMIT * plan.rate_hz:

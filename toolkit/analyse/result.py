@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from toolkit.analyse.baseline import NO_BASELINE
 from toolkit.analyse.bench_text import bench_metrics, parse_bench
 from toolkit.analyse.gates import gates, is_paced
 from toolkit.analyse.histogram import Histogram
@@ -20,7 +21,7 @@ from toolkit.model.metrics import HISTOGRAMS, METRICS, is_compared
 from toolkit.model.plan import CellPlan
 
 RESULT_SCHEMA = "repro.result/1"
-NO_BASELINE = "no baseline"
+
 _EMPTY = Histogram({}, 0, 0)
 _GO_COLUMNS = (
     "monotonic_ns",
@@ -78,6 +79,7 @@ def build_result(
         "language": _language(sdk),
         "agent": _agent(timeline, interval),
         "bench": [asdict(line) for line in bench] if plan.drive == "bench" else None,
+        "probes": [asdict(one) for one in sdk.probes] if plan.drive == "probe" else None,
     }
 
 
@@ -108,10 +110,12 @@ def _whole(
     if plan.drive == "bench" and not sdk.requests:
         # go test's own loop leaves no rows: no rate is not a rate of nothing.
         values["qps.ok_hz"] = values["qps.offered_hz"] = Value(None, 0, "drive bench")
-    totals, rate = sdk.open_totals, sdk.selftest_rate_hz
-    off = Value(None, 0, f"drive {plan.drive}" if plan.drive == "bench" else "no record of it")
+    totals, rate = sdk.totals, sdk.selftest_rate_hz
+    off = Value(None, 0, "no record of it" if plan.drive == "open" else f"drive {plan.drive}")
     values["drop.rate"] = (
-        Value(totals.dropped / totals.scheduled, totals.scheduled) if totals and totals.scheduled else off
+        Value(totals.dropped / totals.scheduled, totals.scheduled)
+        if totals and totals.scheduled and plan.drive == "open"
+        else off
     )
     values["generator.headroom"] = Value(rate / plan.rate_hz, 1) if rate is not None and plan.rate_hz else off
     values["rss.over_null_bytes"] = values["cpu.over_null_seconds"] = Value(None, 0, NO_BASELINE)
@@ -159,7 +163,7 @@ def _counts(sdk: Evidence, timeline: Timeline, interval: Interval | None) -> dic
     """Of the measured interval; ``drive`` holds the load generator's own totals with warm-up and drain."""
     requests = timeline.requests(interval) if interval else ()
     failed = error_counts(requests)
-    totals = sdk.open_totals
+    totals = sdk.totals
     dropped = totals.dropped if totals else 0
     return {
         "scheduled": len(requests) + dropped,

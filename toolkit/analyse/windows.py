@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from toolkit.model.evidence import NANOSECONDS, Evidence
 from toolkit.model.plan import CellPlan
 
+OWN_PACE = ("bench", "probe")
+"""Drives whose end is the program's own affair."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -36,11 +39,11 @@ def nanoseconds(seconds: float) -> int:
 
 
 def measured_interval(plan: CellPlan, evidence: Evidence) -> Interval | None:
-    """What was measured; None without t0, or when the bench drive never came to its end."""
+    """What was measured; None without t0, or when a drive with an end of its own never came to it."""
     t0 = evidence.mark("measure")
     if t0 is None:
         return None
-    if plan.drive != "bench":
+    if plan.drive not in OWN_PACE:
         return Interval(t0, t0 + nanoseconds(plan.duration_seconds))
     end = evidence.mark("drain") or evidence.mark("done")
     return Interval(t0, end) if end is not None and end > t0 else None
@@ -48,8 +51,8 @@ def measured_interval(plan: CellPlan, evidence: Evidence) -> Interval | None:
 
 def window_count(plan: CellPlan) -> int:
     """How many windows a launch of this plan has."""
-    if plan.drive == "bench":
-        # testing.B decides how long it takes, so no number of windows can be promised.
+    if plan.drive in OWN_PACE:
+        # The program decides how long it takes (testing.B, the probes), so no number of windows can be promised.
         return 0
     return nanoseconds(plan.duration_seconds) // nanoseconds(plan.window_seconds)
 

@@ -41,7 +41,9 @@ ENVIRONMENT: Mapping[str, str] = {
 
 _SOURCE_SUFFIXES = (".go", ".s", ".h", ".c")
 _MODULE_FILES = ("go.mod", "go.sum")
-_EMBED_FOLDER = "embed"
+CHECKOUT = "checkout"
+"""The folder of an entry that holds a checkout of its SDK (``--sdk-at DIR``)."""
+_VERBATIM = frozenset({"embed", CHECKOUT})
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,13 @@ def sdk_target(entry: SdkEntry) -> Target:
     files = _tree(entry.folder, "src") | _tree(resources.images_dir() / "harness", "harness")
     files["src/go.mod"] += f"\nrequire {HARNESS_MODULE} v0.0.0\n\nreplace {HARNESS_MODULE} => ../harness\n".encode()
     workdir = "src" if entry.package == "." else f"src/{entry.package}"
-    files[f"{workdir}/workload_test.go"] = _workload_test(entry)
+    files[f"{workdir}/workload_test.go"] = workload_test(entry)
     arguments = ("test", "-c")
     return Target("workload", "sdk", f"SDK {entry.id}", files, read_modules(entry.folder), workdir, arguments)
 
 
-def _workload_test(entry: SdkEntry) -> bytes:
+def workload_test(entry: SdkEntry) -> bytes:
+    """The generated test file that makes one program of harness and adapter."""
     from toolkit.render.templates import render
 
     return render("workload_test.go.j2", sdk=entry)
@@ -132,7 +135,7 @@ def _tree(folder: Path, below: str) -> dict[str, bytes]:
         if any(part.startswith((".", "_")) or part in ("testdata", "vendor") for part in parts) or not path.is_file():
             continue
         source = path.suffix in _SOURCE_SUFFIXES and not path.name.endswith("_test.go")
-        if source or parts[-1] in _MODULE_FILES or _EMBED_FOLDER in parts[:-1]:
+        if source or parts[-1] in _MODULE_FILES or not _VERBATIM.isdisjoint(parts[:-1]):
             found[f"{below}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     if f"{below}/go.mod" not in found:
         raise CatalogueError(

@@ -10,8 +10,9 @@ _ID = r"^[a-z0-9][a-z0-9._+-]{0,63}$"
 
 Id = Annotated[str, Field(pattern=_ID)]
 Memory = Annotated[str, Field(pattern=r"^\d+[kmg]?$")]
-Kind = Literal["embed", "chat-stream", "similarity", "chat-image"]
+Kind = Literal["embed", "chat-stream", "similarity", "chat-image", "probe"]
 CpuLevel = Literal["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+TextUnit = Literal["words", "characters"]
 Text = Annotated[str, Field(min_length=1)]
 BuildVariable = Literal["GOAMD64", "CGO_CFLAGS", "CGO_CXXFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS"]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -59,6 +60,8 @@ class Sdk(_Strict):
     native: list[Id] = []
     models: Models = {}
     cpu_level: CpuLevel = "x86-64-v1"
+    text_unit: TextUnit = "words"
+    special_tokens: Annotated[int, Field(ge=0, le=16)] = 0
     null: bool = False
 
 
@@ -72,7 +75,7 @@ class Workload(_Strict):
     dimensions: Annotated[int, Field(ge=0)] = 0
     vectors: Annotated[int, Field(ge=0)] = 0
     top: Annotated[int, Field(ge=0)] = 0
-    drives: Annotated[list[Literal["open", "closed", "bench"]], Field(min_length=1)]
+    drives: Annotated[list[Literal["open", "closed", "bench", "probe"]], Field(min_length=1)]
     backend: dict[str, str | int | float | bool] = {}
     compared: list[str] = []
 
@@ -82,6 +85,7 @@ class Backend(_Strict):
     tier: Literal["stub", "simulator", "tiny-model", "your-model"]
     wires: Annotated[dict[Id, str], Field(min_length=1)]
     port: Annotated[int, Field(ge=0, lt=65536)] = 0
+    tls_port: Annotated[int, Field(ge=0, lt=65536)] = 0
     ready: str = ""
     note: str = ""
     licence: str = ""
@@ -101,3 +105,5 @@ class Backend(_Strict):
     models: Models = {}
     cpu_level: CpuLevel = "x86-64-v1"
     drive: Literal["open", "closed"] = "open"
+    text_unit: TextUnit = "words"
+    special_tokens: Annotated[int, Field(ge=0, le=16)] = 0

@@ -1,4 +1,4 @@
-"""Catalogue files as checked values: text with a size limit, YAML without surprises, pydantic's first complaint by key."""
+"""Catalogue files as checked values: text of limited size, YAML without surprises, errors that name the key."""
 
 from __future__ import annotations
 

@@ -160,6 +160,8 @@ def read_sdk(file: Path) -> SdkEntry:
         native=tuple(data.native),
         models={str(kind): tuple(files) for kind, files in data.models.items()},
         cpu_level=data.cpu_level,
+        text_unit=data.text_unit,
+        special_tokens=data.special_tokens,
         null=data.null,
     )
 

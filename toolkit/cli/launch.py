@@ -21,6 +21,9 @@ def launch(
     cpus: of.Cpus,
     workload: of.Workload = None,
     backend: of.Backend = None,
+    sdk_at: of.SdkAt = None,
+    baseline: of.Baseline = False,
+    model: of.Model = None,
     mems: of.Mems = "",
     memory: of.Memory = None,
     mem_policy: of.MemPolicy = "bind",
@@ -28,7 +31,7 @@ def launch(
     duration: of.Duration = None,
     warmup: of.Warmup = 5.0,
     seed: of.Seed = 1,
-    drive: of.Drive = "open",
+    drive: of.Drive = None,
     bench_count: of.BenchCount = 5,
     bench_time: of.BenchTime = "30s",
     sample_hz: of.SampleHz = 1.0,
@@ -47,13 +50,15 @@ def launch(
 ) -> None:
     """Build, isolate, measure and record one or more SDKs: the main job."""
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
-        from toolkit.cli.launching import LaunchOptions, launch_cells
-        from toolkit.plan import Request, parse_arms, parse_memory
+        from toolkit.arms import parse_arms, parse_memory
+        from toolkit.cli.launching import LaunchOptions, Selection, launch_cells
+        from toolkit.plan import Request
 
         limit = parse_memory(memory) if memory is not None else None
         request = Request(
             workload, drive, limit, mem_policy, launches, duration, warmup, seed,
             sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
         )  # fmt: skip
-        options = LaunchOptions(sdk, backend, cpus, mems, wait, base, no_cache, dry_run)
+        selection = Selection(sdk, sdk_at or [], backend, baseline, model)
+        options = LaunchOptions(selection, cpus, mems, wait, base, no_cache, dry_run)
         launch_cells(request, options, Folders(runs, store, catalogue), output)

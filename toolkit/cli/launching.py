@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ from toolkit.output import Output
 from toolkit.plan import Choice, Request, make_plan
 
 if TYPE_CHECKING:
+    from toolkit.catalogue import Catalogue
     from toolkit.cli.common import Folders
+    from toolkit.fetch.store import Store
+    from toolkit.host.topology import Topology
     from toolkit.launch.interrupts import Interrupts
     from toolkit.launch.prepare import World
     from toolkit.launch.run import Prepared, RunReport
@@ -21,11 +24,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which SDKs, at which versions, against what; ``model`` is a file of the user's own."""
+
+    sdks: list[str]
+    sdk_at: list[str]
+    backend: str | None
+    baseline: bool
+    model: Path | None
+
+
+@dataclass(frozen=True)
 class LaunchOptions:
     """What ``launch`` was told beside the request."""
 
-    sdks: list[str]
-    backend: str | None
+    selection: Selection
     cpus: str
     mems: str
     wait_seconds: float
@@ -37,24 +50,72 @@ class LaunchOptions:
 def launch_cells(request: Request, options: LaunchOptions, folders: Folders, output: Output) -> None:
     """Plan, prepare, execute, report; raises the error of the first failing launch after the report."""
     from toolkit.catalogue import load_catalogue
-    from toolkit.cli.choose import choose
-    from toolkit.host.topology import place, read_topology
+    from toolkit.host.topology import read_topology
+    from toolkit.launch.prepare import check_host
 
-    catalogue = load_catalogue(folders.catalogue)
-    choices = choose(catalogue, options.sdks, request.workload, options.backend)
-    topology = read_topology()
-    plan = make_plan(request, choices, place(topology, options.cpus, options.mems))
+    catalogue, topology = load_catalogue(folders.catalogue), read_topology()
+    plan, choices = planned(request, options, catalogue, topology, folders, output)
     if options.dry_run:
         show_plan(plan, output)
         return
+    check_host(plan, topology)  # before the engine is asked for anything
     with world_of(folders, catalogue, topology, output) as (world, interrupts):
         from toolkit.build.images import BuildOptions
         from toolkit.launch.prepare import prepare
 
         build = BuildOptions(no_cache=options.no_cache, base_image=options.base)
-        prepared = prepare(world, plan, choices, build)
+        prepared = prepare(world, plan, choices, build, model=options.selection.model)
         report = run_prepared(prepared, world, interrupts, options.wait_seconds, output)
         report_run(report, prepared.plan, output)
+
+
+def planned(
+    request: Request,
+    options: LaunchOptions,
+    catalogue: Catalogue,
+    topology: Topology,
+    folders: Folders,
+    output: Output,
+) -> tuple[Plan, list[Choice]]:
+    """The plan of what was selected, and the catalogue entries of its cells in the plan's order."""
+    from toolkit.cli.choose import choose
+    from toolkit.fetch.own_model import read_model
+    from toolkit.host.topology import place
+
+    selection = options.selection
+    if selection.model is not None:
+        request = replace(request, model=read_model(selection.model))
+    choices = choose(
+        catalogue,
+        selection.sdks,
+        request.workload,
+        selection.backend,
+        baseline=selection.baseline,
+        own_model=request.model is not None,
+    )
+    if selection.sdk_at:
+        choices = at_versions(choices, selection.sdk_at, folders, output)
+    return make_plan(request, choices, place(topology, options.cpus, options.mems)), choices
+
+
+def at_versions(choices: list[Choice], versions: list[str], folders: Folders, output: Output) -> list[Choice]:
+    """Each choice once per version asked for; the null SDK stays as it is. ``pinned`` is the catalogue's own."""
+    from toolkit.fetch.sdk_at import PINNED, derive
+    from toolkit.fetch.store import Store
+
+    store = Store.open(folders.store)
+    found = []
+    for choice in choices:
+        if choice.sdk.null:
+            found.append(choice)
+            continue
+        for version in versions:
+            if version == PINNED:
+                found.append(choice)
+                continue
+            entry, label = derive(store, choice.sdk, version, report=output.talk)
+            found.append(replace(choice, sdk=entry, at=label))
+    return found
 
 
 def show_plan(plan: Plan, output: Output) -> None:
@@ -87,11 +148,9 @@ def run_prepared(
 ) -> RunReport:
     """Lease the lane, run the plan, seal."""
     from toolkit.launch.attempt import Hands
-    from toolkit.launch.prepare import check_host
     from toolkit.launch.run import execute
     from toolkit.lease import lease
 
-    check_host(prepared.plan, world.topology)
     cell = prepared.plan.cells[0]
     shared = f"{cell.agent_cpus},{cell.backend_cpus}"
     lane = lease(cell.cpus, world.engine, shared=shared, wait_seconds=wait_seconds)
@@ -135,16 +194,22 @@ def report_run(report: RunReport, plan: Plan, output: Output) -> None:
 
 def launch_document(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """``repro.launch/1`` of a sealed run."""
-    from toolkit.analyse.merge import merge_launches
     from toolkit.launch.folder import RunFolder
-    from toolkit.seal import last_results, read_plan
+    from toolkit.report.document import cell_metrics
+    from toolkit.seal import read_plan
 
     folder = RunFolder(path)
-    seed = read_plan(folder).seed
-    cells = []
-    for cell in manifest["cells"]:
-        metrics = merge_launches(last_results(folder, cell["id"]), seed=seed)
-        cells.append({"id": cell["id"], "launches": cell["launches"], "metrics": metrics})
+    plan = read_plan(folder)
+    metrics = cell_metrics(folder, plan)
+    cells = [
+        {
+            "id": cell["id"],
+            "synthetic_model": plan.cell(cell["id"]).synthetic_model,
+            "launches": cell["launches"],
+            "metrics": metrics[cell["id"]],
+        }
+        for cell in manifest["cells"]
+    ]
     return {
         "schema": "repro.launch/1",
         "run": manifest["run"],
@@ -155,9 +220,16 @@ def launch_document(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def choices_of(plan: Plan, catalogue: Any) -> list[Choice]:
-    """The catalogue entries of a plan's cells."""
-    return [
-        Choice(catalogue.sdk(cell.sdk), catalogue.workload(cell.workload), catalogue.backend(cell.backend))
-        for cell in plan.cells
-    ]
+def choices_of(plan: Plan, catalogue: Catalogue, store: Store) -> list[Choice]:
+    """The catalogue entries of a plan's cells; another version of an SDK as this store still holds it."""
+    from toolkit.fetch.sdk_at import derived_again
+
+    found = []
+    for cell in plan.cells:
+        sdk = catalogue.sdk(cell.sdk)
+        at = dict(pair.split("=", 1) for pair in cell.arm.split(",") if "=" in pair).get("sdk-at", "")
+        if at:
+            sdk = derived_again(store, sdk, at, cell.version)
+        choice = Choice(sdk, catalogue.workload(cell.workload), catalogue.backend(cell.backend))
+        found.append(replace(choice, asked_as=cell.asked_as, at=at, baseline=cell.baseline))
+    return found

@@ -60,6 +60,10 @@ def catalogue_lists(catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
             "module": one.module,
             "version": one.version,
             "aliases": list(one.aliases),
+            "alias_notes": dict(one.alias_notes),
+            "wire": one.wire,
+            "null": one.null,
+            "cpu_level": one.cpu_level,
             "workloads": [workload for workload, _backends in one.workloads],
             "backends": list(dict.fromkeys(backend for _workload, backends in one.workloads for backend in backends)),
             "licence": one.licence,
@@ -80,7 +84,13 @@ def catalogue_lists(catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
         for one in catalogue.workloads.values()
     ]
     backends = [
-        {"id": one.id, "tier": one.tier, "speaks": list(one.wires), "memory_bytes": one.memory_bytes}
+        {
+            "id": one.id,
+            "tier": one.tier,
+            "speaks": list(one.wires),
+            "memory_bytes": 0 if one.in_process else one.memory_bytes,
+            "note": one.note,
+        }
         for one in catalogue.backends.values()
     ]
     return {"sdks": sdks, "workloads": workloads, "backends": backends}
@@ -141,7 +151,7 @@ def _print(document: dict[str, Any], output: Output, *, titles: bool) -> None:
     rows: dict[str, list[list[str]]] = {
         "sdks": [["SDK", "module@version", "workloads", "backends", "also known as"]],
         "workloads": [["workload", "unit of work", "arrivals", "drives"]],
-        "backends": [["backend", "tier", "speaks", "memory"]],
+        "backends": [["backend", "tier", "speaks", "memory", "note"]],
         "runs": [["run", "state", "valid", "grade", "cells"]],
     }
     for one in document.get("sdks", []):
@@ -152,7 +162,8 @@ def _print(document: dict[str, Any], output: Output, *, titles: bool) -> None:
             [one["id"], one["unit"], f"{one['arrival']} {one['rate_hz']:g}/s", ", ".join(one["drives"])]
         )
     for one in document.get("backends", []):
-        rows["backends"].append([one["id"], one["tier"], ", ".join(one["speaks"]), size(one["memory_bytes"])])
+        memory = size(one["memory_bytes"]) if one["memory_bytes"] else "-"
+        rows["backends"].append([one["id"], one["tier"], ", ".join(one["speaks"]), memory, one["note"]])
     for one in document.get("runs", []):
         valid = {True: "yes", False: "no", None: "-"}[one["valid"]]
         rows["runs"].append([one["id"], one["state"], valid, one["grade"] or "-", ", ".join(one["cells"])])
@@ -160,3 +171,13 @@ def _print(document: dict[str, Any], output: Output, *, titles: bool) -> None:
         if titles:
             output.data(("" if key == "sdks" else "\n") + key)
         output.data(table(rows[key]) if len(rows[key]) > 1 else "none")
+        if key == "sdks":
+            _print_notes(document["sdks"], output)
+
+
+def _print_notes(sdks: list[dict[str, Any]], output: Output) -> None:
+    """Names under which there is no project, and what stands for each; the null SDK."""
+    notes = [f"{alias}: {note}" for one in sdks for alias, note in one["alias_notes"].items()]
+    notes += [f"{one['id']}: the null SDK, what an SDK's cost is measured against" for one in sdks if one["null"]]
+    if notes:
+        output.data("\n" + "\n".join(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,20 @@ Cpus = Annotated[
 ]
 Workload = Annotated[str | None, typer.Option(help="Workload (default: the SDK's first).")]
 Backend = Annotated[str | None, typer.Option(help="Backend (default: the workload's first).")]
+SdkAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sdk-at",
+        metavar="VERSION|DIR",
+        help="The SDK at another version (v1.2.3), from a checkout (a folder), or 'pinned'; repeat it for one "
+        "interleaved run.",
+    ),
+]
+Baseline = Annotated[bool, typer.Option("--baseline", help="Add the null SDK: what an SDK's cost is measured against.")]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="FILE.gguf", help="A model of your own for engine or backend, recorded by digest."),
+]
 Mems = Annotated[str, typer.Option(help="Memory nodes (default: those of --cpus).")]
 Memory = Annotated[str | None, typer.Option(help="Memory limit of the SDK's container, such as 512m; never any swap.")]
 MemPolicy = Annotated[str, typer.Option(help="bind, interleave, preferred or none.")]
@@ -21,7 +36,13 @@ Launches = Annotated[int, typer.Option(help="Launches of each cell: the unit of 
 Duration = Annotated[float | None, typer.Option(help="Measured seconds (default 30).")]
 Warmup = Annotated[float, typer.Option(help="Warm-up seconds, fixed in the plan.")]
 Seed = Annotated[int, typer.Option(help="Seed of the schedule, the order and the backend.")]
-Drive = Annotated[str, typer.Option(help="open (scheduled arrivals) or bench (go test -bench).")]
+Drive = Annotated[
+    str | None,
+    typer.Option(
+        help="open (scheduled arrivals), closed (fixed concurrency) or bench (go test -bench). "
+        "Default: open; closed for engines in process and real backends."
+    ),
+]
 BenchCount = Annotated[int, typer.Option(help="Runs of the benchmark (drive bench).")]
 BenchTime = Annotated[str, typer.Option(help="Time of one run (drive bench), such as 30s.")]
 SampleHz = Annotated[float, typer.Option(help="Samples a second that the agent takes.")]

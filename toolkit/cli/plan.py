@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from toolkit.cli import options as of
-from toolkit.cli.common import CatalogueOption, JsonFlag, QuietFlag, command
+from toolkit.cli.common import DEFAULT_RUNS, CatalogueOption, Folders, JsonFlag, QuietFlag, StoreOption, command
 
 if TYPE_CHECKING:
     from toolkit.model.plan import CellPlan, Plan
@@ -17,6 +17,9 @@ def plan(
     cpus: of.Cpus,
     workload: of.Workload = None,
     backend: of.Backend = None,
+    sdk_at: of.SdkAt = None,
+    baseline: of.Baseline = False,
+    model: of.Model = None,
     mems: of.Mems = "",
     memory: of.Memory = None,
     mem_policy: of.MemPolicy = "bind",
@@ -24,22 +27,24 @@ def plan(
     duration: of.Duration = None,
     warmup: of.Warmup = 5.0,
     seed: of.Seed = 1,
-    drive: of.Drive = "open",
+    drive: of.Drive = None,
     bench_count: of.BenchCount = 5,
     bench_time: of.BenchTime = "30s",
     sample_hz: of.SampleHz = 1.0,
     timing_gates: of.TimingGates = "judge",
     arm: of.Arm = None,
+    store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Show what such a launch would run. Cells, placement, order; needs no engine and writes nothing."""
     with command(json_mode=json_mode, quiet=quiet) as output:
+        from toolkit.arms import parse_arms, parse_memory
         from toolkit.catalogue import load_catalogue
-        from toolkit.cli.choose import choose
-        from toolkit.host.topology import place, read_topology
-        from toolkit.plan import Request, make_plan, parse_arms, parse_memory
+        from toolkit.cli.launching import LaunchOptions, Selection, planned
+        from toolkit.host.topology import read_topology
+        from toolkit.plan import Request
 
         request = Request(
             workload=workload, drive=drive, memory_bytes=parse_memory(memory) if memory is not None else None,
@@ -48,8 +53,10 @@ def plan(
             timing_gates=timing_gates, bench_count=bench_count, bench_time_seconds=of.parse_seconds(bench_time),
             arms=parse_arms(arm or []),
         )  # fmt: skip
-        choices = choose(load_catalogue(catalogue), sdk, workload, backend)
-        made = make_plan(request, choices, place(read_topology(), cpus, mems))
+        selection = Selection(sdk, sdk_at or [], backend, baseline, model)
+        options = LaunchOptions(selection, cpus, mems, 0.0, None, no_cache=False, dry_run=True)
+        folders = Folders(DEFAULT_RUNS, store, catalogue)
+        made, _choices = planned(request, options, load_catalogue(catalogue), read_topology(), folders, output)
         output.document(made.to_json())
         print_plan(made, output)
 
@@ -69,17 +76,16 @@ def print_plan(made: Plan, output: Output) -> None:
 
 
 def _facts(cell: CellPlan) -> list[tuple[str, str]]:
+    from toolkit.report.terminal import drive_text
     from toolkit.units import size
 
     shared = "; shared with agent, backend and host program: grade C at most" if cell.shared_cpus else ""
-    work = (
-        f"go test -bench, {cell.bench_count} x {cell.bench_time_seconds:g} s"
-        if cell.drive == "bench"
-        else f"{cell.arrival} {cell.rate_hz:g}/s; {cell.warmup_seconds:g} s warm-up, {cell.duration_seconds:g} s"
-    )
+    times = f"; {cell.warmup_seconds:g} s warm-up, {cell.duration_seconds:g} s"
+    work = drive_text(cell) + (times if cell.drive != "bench" else f", {cell.bench_time_seconds:g} s each")
+    memory = "in the SDK's process" if cell.in_process else size(cell.backend_memory_bytes)
     return [
-        ("backend", f"{cell.backend} ({cell.backend_tier}), {size(cell.backend_memory_bytes)}"),
-        ("drive", f"{cell.drive}: {work}"),
+        ("backend", f"{cell.backend} ({cell.backend_tier}), {memory}"),
+        ("drive", work),
         ("launches", str(cell.launches)),
         ("CPUs", f"measured {cell.cpus}, agent {cell.agent_cpus}, backend {cell.backend_cpus}{shared}"),
         ("memory", f"{size(cell.memory_bytes)} on node {cell.mems}, policy {cell.mem_policy}, no swap"),

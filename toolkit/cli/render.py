@@ -104,7 +104,7 @@ def _images(choice: Choice, store: Path | None) -> Any:
     root = store_root(store)
     if not root.is_dir():
         return None
-    return built_images(recall_images(Store(root), sdk=choice.sdk, backend=choice.backend))  # type: ignore[arg-type]
+    return built_images(recall_images(Store(root), sdk=choice.sdk, backend=choice.backend))
 
 
 def _finish(rows: list[dict[str, Any]], check: bool, output: Output) -> None:

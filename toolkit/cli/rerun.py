@@ -23,6 +23,7 @@ from toolkit.cli.common import (
 def rerun(
     run: Annotated[str, typer.Argument(help="A run: its folder, its id, the end of its id, or 'last'.")] = "last",
     wait: of.Wait = 0.0,
+    model: of.Model = None,
     runs: RunsOption = DEFAULT_RUNS,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
@@ -34,4 +35,4 @@ def rerun(
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
         from toolkit.cli.rerunning import rerun_run
 
-        rerun_run(run, Folders(runs, store, catalogue), wait, output)
+        rerun_run(run, Folders(runs, store, catalogue), wait, output, model)

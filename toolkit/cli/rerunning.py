@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.launching import choices_of, launch_document, run_prepared, world_of
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from toolkit.model.plan import Plan
 
 
-def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output) -> None:
+def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output, model: Path | None = None) -> None:
     """Same definition, same content, same order; differences first, then both results side by side."""
     from toolkit.catalogue import load_catalogue
     from toolkit.host.topology import read_topology
     from toolkit.launch.folder import resolve_run
+    from toolkit.launch.prepare import check_host
 
     catalogue, topology = load_catalogue(folders.catalogue), read_topology()
     with world_of(folders, catalogue, topology, output) as (world, interrupts):
@@ -30,7 +32,8 @@ def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output) 
         manifest, plan = _original(original)
         before = launch_document(original.path, manifest)
         check_cpus(plan, topology)
-        prepared = _prepare(world, plan, original)
+        check_host(plan, topology)
+        prepared = _prepare(world, plan, original, required_model(plan, model))
         differences = _differences(original, prepared)
         show_differences(differences, output)
         _refuse_blocking(differences)
@@ -71,15 +74,25 @@ def check_cpus(plan: Plan, topology: Topology) -> None:
             )
 
 
-def _prepare(world: World, plan: Plan, original: RunFolder) -> Prepared:
+def required_model(plan: Plan, path: Path | None) -> Path | None:
+    """The model file of the user's own that the run used, checked by its digest; None where it used none."""
+    from toolkit.fetch.own_model import require_model
+
+    for cell in plan.cells:
+        if cell.model_file is not None:
+            return require_model(path, cell.model_file)
+    return None
+
+
+def _prepare(world: World, plan: Plan, original: RunFolder, model: Path | None) -> Prepared:
     from toolkit.build.images import BuildOptions
     from toolkit.launch.prepare import prepare
     from toolkit.seal import manifest_digest, read_json
 
     locks = read_json(original.path / "lock.json")["cells"]
     chain = {"parent": manifest_digest(original)}
-    choices = choices_of(plan, world.catalogue)
-    return prepare(world, plan, choices, BuildOptions(allow_relock=False), chain=chain, locks=locks)
+    choices = choices_of(plan, world.catalogue, world.store)
+    return prepare(world, plan, choices, BuildOptions(allow_relock=False), chain=chain, locks=locks, model=model)
 
 
 def _differences(original: RunFolder, prepared: Prepared) -> list[Difference]:

@@ -28,17 +28,20 @@ from toolkit.collect.fields import (
 from toolkit.model.evidence import (
     OUTCOMES,
     PHASES,
+    PROBE_OUTCOMES,
+    DriveTotals,
     ErrorText,
     Finding,
     GoSnapshot,
     Mark,
-    OpenTotals,
+    Probe,
     Program,
     Request,
     Series,
 )
 
 KEPT_ERROR_CHARACTERS = 300
+KEPT_PROBE_CHARACTERS = 1000
 REPORTED_PER_KIND = 3
 """So many examples of one kind of bad line are quoted; the rest are counted."""
 
@@ -52,9 +55,10 @@ class LineReader:
         self.requests: list[Request] = []
         self.go: list[GoSnapshot] = []
         self.errors: list[ErrorText] = []
-        self.open_totals: OpenTotals | None = None
+        self.totals: DriveTotals | None = None
         self.selftest_rate_hz: float | None = None
         self.bench_lines: list[str] = []
+        self.probes: list[Probe] = []
         self.series: list[Series] = []
         self.counts: dict[str, int] = {}
         self._base: int | None = None
@@ -68,6 +72,8 @@ class LineReader:
             "error": self._error,
             "go": self._go,
             "open": self._open,
+            "closed": self._closed,
+            "probe": self._probe,
             "selftest": self._selftest,
             "bench": self._bench,
             "values": self._values,
@@ -175,13 +181,30 @@ class LineReader:
         self.go.append(snapshot)
 
     def _open(self, value: Mapping[str, Any], _: int) -> None:
-        if self.open_totals is not None:
+        if self.totals is not None:
             raise BadLine("open twice")
-        self.open_totals = OpenTotals(
-            *(whole(value, name) for name in ("scheduled", "sent", "dropped", "max_in_flight"))
-        )
-        if self.open_totals.sent + self.open_totals.dropped != self.open_totals.scheduled:
+        self.totals = DriveTotals(*(whole(value, name) for name in ("scheduled", "sent", "dropped", "max_in_flight")))
+        if self.totals.sent + self.totals.dropped != self.totals.scheduled:
             raise BadLine("open: sent and dropped do not add up to scheduled")
+
+    def _closed(self, value: Mapping[str, Any], _: int) -> None:
+        if self.totals is not None:
+            raise BadLine("closed twice")
+        sent = whole(value, "sent")
+        self.totals = DriveTotals(sent, sent, 0, whole(value, "concurrency"))
+
+    def _probe(self, value: Mapping[str, Any], _: int) -> None:
+        name, outcome = text_of(value, "id"), text_of(value, "outcome")
+        if outcome not in PROBE_OUTCOMES:
+            raise BadLine(f"probe {name[:40]}: unknown outcome {outcome[:40]!r}")
+        if any(one.id == name for one in self.probes):
+            raise BadLine(f"probe {name[:40]} twice")
+        number = real(value, "value") if value.get("value") is not None else None
+        data = value.get("data") or {}
+        if not isinstance(data, dict):
+            raise BadLine(f"probe {name[:40]}: data is not an object")
+        text, unit = text_of(value, "text")[:KEPT_PROBE_CHARACTERS], str(value.get("unit") or "")
+        self.probes.append(Probe(name, outcome, text, number, unit, data))
 
     def _selftest(self, value: Mapping[str, Any], _: int) -> None:
         self.selftest_rate_hz = real(value, "rate_hz")

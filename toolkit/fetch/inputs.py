@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toolkit.build import base as base_layer
 from toolkit.build import deb, toolchain
+from toolkit.build.targets import CHECKOUT
 from toolkit.errors import InputMismatch, InputUnavailable
 from toolkit.fetch import gomod
 from toolkit.fetch.apt import Apt
@@ -169,8 +170,9 @@ def download_copy(module: Path, folder: Path, go: Path) -> Path:
     """`go mod download` in a copy of the module; returns the module cache. The entry's own folder stays untouched."""
     copy = folder / module.name
     copy.mkdir()
-    for name in ("go.mod", "go.sum"):
+    for name in ("go.mod", "go.sum", f"{CHECKOUT}/go.mod"):
         if (module / name).is_file():
+            (copy / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(module / name, copy / name)
     gomod.download(go, copy, folder / "mod")
     return folder / "mod"

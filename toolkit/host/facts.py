@@ -12,6 +12,7 @@ from typing import Any
 
 from toolkit.canonical import digest
 from toolkit.engine.port import EngineFacts
+from toolkit.host.cpu_level import level_of
 from toolkit.host.topology import Topology
 
 # Facts whose change makes times and bytes of two runs incomparable.
@@ -34,6 +35,7 @@ def host_facts(topology: Topology, engine: EngineFacts, root: Path = Path("/")) 
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "cpu_model": cpu.get("model name"),
+        "cpu_level": level_of(cpu.get("flags", "").split()),
         "cpu_microcode": cpu.get("microcode"),
         "cpu_mitigations": digest(_vulnerabilities(root)),
         "cpus_online": len(topology.cpus),

@@ -43,12 +43,13 @@ class AttemptInputs:
     attempt: int
     run_id: str
     sdk_image: str
-    backend_image: str
+    backend_image: str | None
     seccomp: Mapping[str, object]
     cgroup_version: str
     apparmor: bool
     owner: Owner
     resolver: str
+    model_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,9 @@ class Hands:
 
 @dataclass
 class AttemptEvidence:
-    """What one attempt left behind, beside its journals: specs, observations, ledger, endings."""
+    """What one attempt left behind, beside its journals: specs by role, observations, ledger, endings."""
 
-    sdk_spec: ContainerSpec
-    backend_spec: ContainerSpec
+    specs: dict[str, ContainerSpec]
     watch: Watch
     evidence: Evidence = field(default_factory=Evidence)
     warnings: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class AttemptRunner:
     def run(self) -> AttemptEvidence:
         """Run to the end, whatever the end is: an engine that is lost or refuses is evidence too."""
         with ExitStack() as stack:
-            self._folder.prepare()
+            self._folder.prepare(backend=self._inputs.backend_image is not None)
             stack.callback(self._folder.close)
             collector = stack.enter_context(
                 Collector(lambda role, record: self._events.put(("record", (role, record))))
@@ -111,28 +111,37 @@ class AttemptRunner:
 
     def _wiring(self, collector: Collector) -> tuple[Wiring, Wiring]:
         socket = str(collector.folder)
+        common = (socket, self._inputs.resolver, self._inputs.model_source)
         return (
-            Wiring(str(self._folder.sdk_journal.resolve()), socket, self._inputs.resolver),
-            Wiring(str(self._folder.backend_journal.resolve()), socket, self._inputs.resolver),
+            Wiring(str(self._folder.sdk_journal.resolve()), *common),
+            Wiring(str(self._folder.backend_journal.resolve()), *common),
         )
 
     def _specs(self, wiring: tuple[Wiring, Wiring]) -> AttemptEvidence:
         inputs = self._inputs
-        sdk = sdk_container(self._cell, inputs.sdk_image, inputs.seccomp, wiring[0], inputs.cgroup_version)
-        backend = backend_container(self._cell, inputs.backend_image, inputs.seccomp, wiring[1], inputs.cgroup_version)
-        return AttemptEvidence(sdk, backend, Watch(self._engine, self._cell, inputs.cgroup_version))
+        cell, version = self._cell, inputs.cgroup_version
+        specs = {"sdk": sdk_container(cell, inputs.sdk_image, inputs.seccomp, wiring[0], version)}
+        if inputs.backend_image is not None:
+            specs["backend"] = backend_container(cell, inputs.backend_image, inputs.seccomp, wiring[1], version)
+        return AttemptEvidence(specs, Watch(self._engine, cell, version))
 
     def _labels(self) -> dict[str, str]:
         return {LABEL_RUN: self._inputs.run_id, **self._inputs.owner.labels()}
 
     def _drive(self, pair: Pair, found: AttemptEvidence, collector: Collector) -> None:
-        backend = pair.create("backend", found.backend_spec, {LABEL_CPUS: found.backend_spec.cpuset_cpus})
-        sdk = pair.create("sdk", found.sdk_spec, {LABEL_CPUS: self._cell.cpus}, network=f"container:{backend.id}")
-        found.warnings = backend.warnings + sdk.warnings
-        found.watch.attach({"backend": backend.id, "sdk": sdk.id})
+        backend = None
+        if (spec := found.specs.get("backend")) is not None:
+            backend = pair.create("backend", spec, {LABEL_CPUS: spec.cpuset_cpus})
+        # An engine in the SDK's own process needs nobody: a namespace of its own, with nothing but loopback.
+        network = f"container:{backend.id}" if backend else "none"
+        sdk = pair.create("sdk", found.specs["sdk"], {LABEL_CPUS: self._cell.cpus}, network=network)
+        members = [backend, sdk] if backend else [sdk]
+        found.warnings = tuple(warning for member in members for warning in member.warnings)
+        found.watch.attach({member.role: member.id for member in members})
         self._progress("starting")
-        self._start(backend, found.evidence.backend)
-        if self._await_ready(found, collector):
+        if backend is not None:
+            self._start(backend, found.evidence.backend)
+        if backend is None or self._await_ready(found, collector):
             self._start(sdk, found.evidence.sdk)
             self._deadline = time.monotonic() + stop_after_seconds(self._cell, "sdk") + _SLACK_SECONDS
             self._loop(pair, found, collector)

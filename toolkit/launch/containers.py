@@ -1,4 +1,6 @@
-"""From a cell's plan to its two containers. Pure: the same plan gives the same values, with or without a host.
+"""From a cell's plan to its containers: the SDK's, and the backend's where there is one.
+
+Pure: the same plan gives the same values, with or without a host.
 
 ``Wiring`` is what differs between a measured launch (journal file, socket folder) and plain compose (neither: the agent
 then writes its records to stdout).
@@ -14,6 +16,7 @@ from typing import Any
 from toolkit.model.container import ContainerSpec, Mount, Tmpfs
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.model.plan import CellPlan
+from toolkit.plan import OWN_MODEL, PAGE_BYTES
 from toolkit.readback.rows import agent_expectations, requested_rows
 
 JOURNAL = "/repro/out/journal.pb"
@@ -34,11 +37,15 @@ COMPOSE_GAPS = ("container.mems", "mems.allowed", "memory.swappiness")
 
 @dataclass(frozen=True)
 class Wiring:
-    """How a container reaches the host. Empty strings: it does not (plain compose)."""
+    """How a container reaches the host. Empty strings: it does not (plain compose).
+
+    ``model_source`` is where a model of the user's own lies, for cells that have one.
+    """
 
     journal_source: str = ""
     socket_folder: str = ""
     resolver_source: str = "/dev/null"
+    model_source: str = "./model.gguf"
 
     @property
     def attached(self) -> bool:
@@ -57,7 +64,8 @@ def sdk_container(
         "GOMAXPROCS": str(cell.gomaxprocs),
         **cell.environment,
     }
-    part = _Part(command, environment, cell.cpus, cell.memory_bytes)
+    own = cell.model_file is not None and cell.in_process
+    part = _Part(command, environment, cell.cpus, cell.memory_bytes, own_model=own)
     spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
     return _with_agent(spec, cell, "sdk", wiring, cgroup_version)
 
@@ -66,17 +74,27 @@ def backend_container(
     cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str
 ) -> ContainerSpec:
     """The container that is talked to."""
-    command = (*_numactl(cell), "/repro/backend")
+    command = (*_numactl(cell), *cell.backend_command)
     backend_cpus = len(parse_cpulist(cell.backend_cpus))
-    environment = {"REPRO_BACKEND": _json(dict(cell.backend_settings)), "GOMAXPROCS": str(backend_cpus)}
-    part = _Part(command, environment, cell.backend_cpus, cell.backend_memory_bytes)
+    settings = {"REPRO_BACKEND": _json(dict(cell.backend_settings))} if cell.backend_settings else {}
+    environment = {**settings, "GOMAXPROCS": str(backend_cpus), **cell.backend_environment}
+    part = _Part(
+        command,
+        environment,
+        cell.backend_cpus,
+        cell.backend_memory_bytes,
+        pids=cell.backend_pids,
+        own_model=cell.model_file is not None,
+        # A server may import a model into a store of its own before it serves it.
+        room_bytes=_pages(cell.model_file.size_bytes) if cell.model_file is not None else 0,
+    )
     spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
     return _with_agent(spec, cell, "backend", wiring, cgroup_version)
 
 
 def harness_settings(cell: CellPlan) -> dict[str, Any]:
-    """``REPRO_WORKLOAD`` (docs/harness.md)."""
-    return {
+    """``REPRO_WORKLOAD`` (docs/harness.md). What is at its default is left out: a strict reader reads less."""
+    basic = {
         "schema": "repro.workload/1",
         "workload": cell.workload,
         "drive": cell.drive,
@@ -89,10 +107,31 @@ def harness_settings(cell: CellPlan) -> dict[str, Any]:
         "max_in_flight": cell.max_in_flight,
         "request_timeout_seconds": cell.request_timeout_seconds,
         "base_url": cell.base_url,
-        "model": cell.backend,
+        "model": cell.model,
         "tokens": cell.tokens,
         "dimensions": cell.dimensions,
+        "kind": cell.workload_kind,
     }
+    special = {
+        "concurrency": cell.concurrency if cell.drive == "closed" else 0,
+        "text_unit": cell.text_unit if cell.text_unit != "words" else "",
+        "special_tokens": cell.special_tokens,
+        "own_model": cell.model_file is not None,
+        "vectors": cell.vectors,
+        "top": cell.top,
+        "sdk_defaults": cell.sdk_defaults,
+        "model_path": cell.model_path,
+        "projector_path": cell.projector_path,
+        "library_path": cell.library_path,
+        "threads": cell.threads,
+        "control_url": cell.control_url,
+        "tls": cell.tls,
+    }
+    return basic | {key: value for key, value in special.items() if value}
+
+
+def _pages(size_bytes: int) -> int:
+    return -(-size_bytes // PAGE_BYTES) * PAGE_BYTES
 
 
 def _numactl(cell: CellPlan) -> tuple[str, ...]:
@@ -126,11 +165,16 @@ class _Part:
     environment: Mapping[str, str]
     cpus: str
     memory_bytes: int
+    pids: int = _PIDS
+    own_model: bool = False
+    room_bytes: int = 0
 
 
 def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, object], wiring: Wiring) -> ContainerSpec:
     both = format_cpulist((*parse_cpulist(part.cpus), *parse_cpulist(cell.agent_cpus)))
     mounts = [Mount(wiring.resolver_source, RESOLVER)]
+    if part.own_model:
+        mounts.append(Mount(wiring.model_source, OWN_MODEL))
     if wiring.attached:
         mounts += [Mount(wiring.journal_source, JOURNAL, writable=True), Mount(wiring.socket_folder, RUN_FOLDER)]
     return ContainerSpec(
@@ -140,10 +184,10 @@ def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, obje
         cpuset_cpus=both,
         cpuset_mems=cell.mems,
         memory_bytes=part.memory_bytes,
-        pids_limit=_PIDS,
+        pids_limit=part.pids,
         seccomp=seccomp,
         mounts=tuple(mounts),
-        tmpfs=(Tmpfs("/tmp", _TMP_BYTES),),
+        tmpfs=(Tmpfs("/tmp", _TMP_BYTES + part.room_bytes),),
     )
 
 

@@ -40,11 +40,14 @@ class AttemptFolder:
     def backend_journal(self) -> Path:
         return self.path / "backend.journal.pb"
 
-    def prepare(self) -> None:
-        """Make the folder and its journals. The containers' user is another one than ours: 0666 whatever the umask."""
+    def prepare(self, *, backend: bool = True) -> None:
+        """Make the folder and its journals, a backend's where there is one.
+
+        The containers' user is another one than ours: 0666 whatever the umask.
+        """
         try:
             self.path.mkdir(parents=True)
-            for journal in (self.sdk_journal, self.backend_journal):
+            for journal in (self.sdk_journal, *([self.backend_journal] if backend else [])):
                 journal.touch()
                 journal.chmod(0o666)
         except OSError as problem:

@@ -43,14 +43,15 @@ class AttemptOutcome:
 def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: AttemptFolder) -> AttemptOutcome:
     """Read the journals, decide every row, build the result. Writes nothing."""
     cell = inputs.cell
-    told = {"sdk": read_evidence(folder.sdk_journal), "backend": read_evidence(folder.backend_journal)}
+    journals = {"sdk": folder.sdk_journal, "backend": folder.backend_journal}
+    told = {role: read_evidence(journals[role]) for role in found.specs}
     verdicts = {
         role: decide(
             requested_rows(spec, cell, role, inputs.cgroup_version, apparmor=inputs.apparmor),
             [*found.watch.observations[role], *agent_observations(told[role])],
             found.watch.windows,
         )
-        for role, spec in (("sdk", found.sdk_spec), ("backend", found.backend_spec))
+        for role, spec in found.specs.items()
     }
     readback = readback_document(verdicts, found)
     ledger = found.watch.ledger_document()
@@ -64,7 +65,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         backend_ended_first=found.evidence.backend.ended_first,
         findings=(*broken_findings(verdicts), *found.watch.witness_findings(told)),
     )
-    result = build_result(cell, told["sdk"], told["backend"], facts, ledger)
+    result = build_result(cell, told["sdk"], told.get("backend"), facts, ledger)
     error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)
     return AttemptOutcome(cell.cell, inputs.launch, inputs.attempt, result, readback, ledger, error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from toolkit.catalogue import Catalogue
 from toolkit.engine.port import Engine
 from toolkit.errors import HostUnfit
 from toolkit.fetch.store import Store
+from toolkit.host.cpu_level import level_of, missing_flags, read_flags
 from toolkit.host.facts import host_facts
 from toolkit.host.topology import Topology
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
@@ -46,8 +47,10 @@ def recover(world: World) -> None:
 
 
 def check_host(plan: Plan, topology: Topology) -> None:
-    """Raises HostUnfit when a cell wants more memory than there is."""
+    """Raises HostUnfit when a cell wants more memory than there is, or instructions that the processor lacks."""
+    flags = read_flags()
     for cell in plan.cells:
+        check_cpu_level(cell, flags)
         wanted = cell.memory_bytes + cell.backend_memory_bytes
         if wanted > topology.memory_bytes:
             raise HostUnfit(
@@ -58,6 +61,17 @@ def check_host(plan: Plan, topology: Topology) -> None:
             )
 
 
+def check_cpu_level(cell: CellPlan, flags: Sequence[str]) -> None:
+    """Raises HostUnfit for an image that this processor cannot run."""
+    if level_of(flags) >= cell.cpu_level:
+        return
+    raise HostUnfit(
+        f"{cell.cell} needs a processor of level {cell.cpu_level}",
+        f"this one is {level_of(flags)}: it lacks {', '.join(missing_flags(cell.cpu_level, flags))}",
+        "use a machine that has them; 'repro list sdks' shows which SDKs need less",
+    )
+
+
 def prepare(
     world: World,
     plan: Plan,
@@ -66,10 +80,12 @@ def prepare(
     *,
     chain: dict[str, Any] | None = None,
     locks: Mapping[str, Any] | None = None,
+    model: Path | None = None,
 ) -> Prepared:
     """Build or find every image, render every cell; raises what those stages raise.
 
-    ``locks`` (cell to its lock) holds a re-run to the original's inputs: nothing is re-locked.
+    ``locks`` (cell to its lock) holds a re-run to the original's inputs: nothing is re-locked. ``model`` is where the
+    user's own model lies.
     """
     facts = world.engine.facts()
     seccomp = seccomp_profile()
@@ -82,7 +98,7 @@ def prepare(
         states.add(built.base_state)
         images[cell.cell] = CellImages(
             built.sdk,
-            built.backend,  # type: ignore[arg-type]
+            built.backend,
             render(cell, choice, built, seccomp, facts.cgroup_version),
         )
     return Prepared(
@@ -94,6 +110,7 @@ def prepare(
         host=host_facts(world.topology, facts),
         facts=facts,
         chain=chain or {"parent": None},
+        model_source=str(model.resolve()) if model is not None else "",
     )
 
 
@@ -119,12 +136,14 @@ def render(
 ) -> dict[str, bytes]:
     """The rendered files of a cell: they name images by content and hold no path of this machine."""
     sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring(), cgroup_version)
-    backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)  # type: ignore[union-attr]
+    backend = None
+    if built.backend is not None:
+        backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)
     return render_cell(
         cell.cell,
         lock=built.lock,
         sdk=choice.sdk,
-        backend=choice.backend,
+        backend=None if choice.backend.in_process else choice.backend,
         sdk_container=sdk,
         backend_container=backend,
     )

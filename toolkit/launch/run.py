@@ -37,11 +37,16 @@ _TRIED_AGAIN = TIMING_GATES - {"drops"}
 
 @dataclass(frozen=True)
 class CellImages:
-    """The two images of a cell and the rendered files that describe it."""
+    """The images of a cell (no backend's where the engine runs in the SDK's process) and the files that describe it."""
 
     sdk: BuiltImage
-    backend: BuiltImage
+    backend: BuiltImage | None
     rendered: Mapping[str, bytes]
+
+    @property
+    def all(self) -> tuple[BuiltImage, ...]:
+        """Those there are."""
+        return (self.sdk,) if self.backend is None else (self.sdk, self.backend)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Prepared:
     host: dict[str, Any]
     facts: EngineFacts
     chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
+    model_source: str = ""  # where the user's own model lies on this machine: never written down
 
 
 @dataclass
@@ -178,12 +184,13 @@ def _attempt(
         attempt=attempt,
         run_id=folder.id,
         sdk_image=images.sdk.reference,
-        backend_image=images.backend.reference,
+        backend_image=images.backend.reference if images.backend else None,
         seccomp=prepared.seccomp,
         cgroup_version=prepared.facts.cgroup_version,
         apparmor=prepared.facts.apparmor,
         owner=current_owner(),
         resolver="/dev/null",
+        model_source=prepared.model_source,
     )
     found = AttemptRunner(hands, inputs, files).run()
     hands.progress("judging")
@@ -259,13 +266,13 @@ def definition(prepared: Prepared) -> dict[str, Any]:
 
 
 def container_document(prepared: Prepared, cell: CellPlan) -> dict[str, Any]:
-    """Command and environment of both containers, without anything of this machine."""
+    """Command and environment of the containers, without anything of this machine."""
     images = prepared.images[cell.cell]
     version = prepared.facts.cgroup_version
-    specs = {
-        "sdk": sdk_container(cell, images.sdk.identity.config_digest, prepared.seccomp, Wiring(), version),
-        "backend": backend_container(cell, images.backend.identity.config_digest, prepared.seccomp, Wiring(), version),
-    }
+    specs = {"sdk": sdk_container(cell, images.sdk.identity.config_digest, prepared.seccomp, Wiring(), version)}
+    if images.backend is not None:
+        digest_of = images.backend.identity.config_digest
+        specs["backend"] = backend_container(cell, digest_of, prepared.seccomp, Wiring(), version)
     return {
         role: {
             "image": spec.image,
@@ -278,11 +285,7 @@ def container_document(prepared: Prepared, cell: CellPlan) -> dict[str, Any]:
 
 def image_documents(prepared: Prepared) -> list[dict[str, Any]]:
     """Every image once, by content."""
-    unique = {
-        image.identity.config_digest: image
-        for images in prepared.images.values()
-        for image in (images.sdk, images.backend)
-    }
+    unique = {image.identity.config_digest: image for images in prepared.images.values() for image in images.all}
     return [
         {
             "kind": image.kind,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit.analyse.windows import window_count
 from toolkit.engine.port import Engine
 from toolkit.errors import EngineLost, EngineRefused
 from toolkit.host.witness import ProcessView, disagreements, view_processes
@@ -63,7 +64,7 @@ class Watch:
         for role, pid in self._pids.items():
             self.witnessed[role].append((when, view_processes(pid)))
         if observe:
-            for role in ("sdk", "backend"):
+            for role in sorted(self._containers, reverse=True):  # the SDK first: its moment matters
                 self.observe(role, when)
 
     def end(self) -> None:
@@ -78,7 +79,7 @@ class Watch:
     @property
     def windows(self) -> int:
         """How many windows the plan has."""
-        return int(self.cell.duration_seconds // self.cell.window_seconds) if self.cell.drive == "open" else 0
+        return window_count(self.cell)
 
     def ledger_document(self) -> dict[str, Any]:
         """``ledger.json``."""

@@ -31,7 +31,9 @@ class SdkEntry:
     (parts of ``images/native``, their libraries below ``/repro/lib``) say how it is compiled; ``models`` gives per
     workload kind the files of ``images/models`` it loads, below ``/repro/models`` (the first is the model, a second one
     its vision projector). ``environment`` is added to the container's. ``cpu_level`` is the x86-64 level that its image
-    needs. ``built_on`` names the modules whose wire layer it uses. ``null`` marks the null SDK.
+    needs. ``built_on`` names the modules whose wire layer it uses. ``text_unit`` and ``special_tokens``: what its
+    tokenizer makes one token of, and how many it adds itself, so that an input has exactly the workload's number of
+    tokens. ``null`` marks the null SDK.
     """
 
     id: str
@@ -55,6 +57,8 @@ class SdkEntry:
     native: tuple[str, ...] = ()
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cpu_level: str = "x86-64-v1"
+    text_unit: str = "words"
+    special_tokens: int = 0
     null: bool = False
 
     def backends(self, workload: str) -> tuple[str, ...]:
@@ -91,12 +95,12 @@ class WorkloadEntry:
 class BackendEntry:
     """The program an SDK talks to.
 
-    ``wires`` maps each wire format it speaks to the path of its base URL. ``ready`` is a URL or ``tcp:host:port``.
-    ``settings`` are its defaults (``REPRO_BACKEND``). ``model`` is the name an SDK asks for; ``models`` gives per
-    workload kind the files of ``images/models`` it serves. ``command`` and, per workload kind, ``commands`` may hold
-    ``{model}``, ``{projector}``, ``{port}`` and ``{threads}``. ``drive`` is the default drive against it: ``closed``
-    for real backends. ``build: none`` is no container at all; ``build: native`` takes ``program`` from a part of
-    ``images/native``.
+    ``wires`` maps each wire format it speaks to the path of its base URL. ``ready`` is a URL or ``tcp:host:port``;
+    ``tls_port`` answers HTTP/2 over TLS, if any. ``settings`` are its defaults (``REPRO_BACKEND``). ``model`` is the
+    name an SDK asks for; ``models`` gives per workload kind the files of ``images/models`` it serves. ``command``,
+    ``environment`` and, per workload kind, ``commands`` may hold ``{model}``, ``{projector}``, ``{port}`` and
+    ``{threads}``. ``drive`` is the default drive against it: ``closed`` for real backends. ``build: none`` is no
+    container at all; ``build: native`` takes ``program`` from a part of ``images/native``.
     """
 
     id: str
@@ -104,6 +108,7 @@ class BackendEntry:
     wires: Mapping[str, str]
     folder: Path
     port: int = 0
+    tls_port: int = 0
     ready: str = ""
     note: str = ""
     memory_bytes: int = 256 * 1024 * 1024
@@ -123,6 +128,8 @@ class BackendEntry:
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cpu_level: str = "x86-64-v1"
     drive: str = "open"
+    text_unit: str = "words"
+    special_tokens: int = 0
 
     @property
     def in_process(self) -> bool:

@@ -26,6 +26,8 @@ OUTCOMES = (
 
 PHASES = ("warmup", "measure", "drain", "done")
 
+PROBE_OUTCOMES = ("yes", "no", "partial", "error", "not-applicable")
+
 Termination = Literal[
     "completed",
     "container-failed",
@@ -217,13 +219,25 @@ class ErrorText:
 
 
 @dataclass(frozen=True)
-class OpenTotals:
-    """The open drive's own count of its sends, over warm-up, measurement and drain."""
+class DriveTotals:
+    """The load generator's own count of its sends, over warm-up, measurement and drain. A closed loop drops none."""
 
     scheduled: int
     sent: int
     dropped: int
     max_in_flight: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one experiment of ``repro probe`` found: ``value`` in ``unit`` where there is one number."""
+
+    id: str
+    outcome: str
+    text: str
+    value: float | None = None
+    unit: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -251,9 +265,10 @@ class Evidence:
     exit: Exit | None = None
     refusal: Refusal | None = None
     errors: tuple[ErrorText, ...] = ()
-    open_totals: OpenTotals | None = None
+    totals: DriveTotals | None = None
     selftest_rate_hz: float | None = None
     bench_lines: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
     series: tuple[Series, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     last_ns: int | None = None

@@ -6,14 +6,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
 
-Drive = Literal["open", "bench"]
+Drive = Literal["open", "closed", "bench", "probe"]
+DRIVES = tuple(word for word in get_args(Drive) if word != "probe")
+"""The drives a user may ask for; ``repro probe`` has one of its own."""
+
 Gates = Literal["judge", "record"]
 MemPolicy = Literal["bind", "interleave", "preferred", "none"]
 
 PLAN_SCHEMA = "repro.plan/1"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model of the user's own (``--model FILE``), by its bytes. ``name``: the file's, without its folder."""
+
+    name: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,13 @@ class CellPlan:
 
     CPU and node fields are kernel lists. ``cpus`` are the measured CPUs; ``housekeeping_cpus`` are the host
     program's own. ``shared_cpus`` is true when agent, backend or host had to sit on measured CPUs.
+
+    ``asked_as`` is the alias the user typed, if any; ``null_sdk``: this is the null SDK;
+    ``baseline``: and nobody asked for it by name.
+    ``in_process``: the engine runs inside the SDK's process and there is no backend container. ``model`` is the name an
+    SDK asks for; ``model_path`` and its like are paths inside the SDK's container. ``cpu_level`` is the x86-64 level
+    that the images need. ``sdk_defaults``: without the settings the adapter moves. ``control_url`` is the backend's
+    plain root where the harness needs it.
     """
 
     cell: str
@@ -64,6 +83,33 @@ class CellPlan:
     backend_settings: Mapping[str, Any] = field(default_factory=dict)
     base_url: str = ""
     ready: str = ""
+    asked_as: str = ""
+    baseline: bool = False
+    null_sdk: bool = False
+    in_process: bool = False
+    cpu_level: str = "x86-64-v1"
+    sdk_defaults: bool = False
+    concurrency: int = 1
+    text_unit: str = "words"
+    special_tokens: int = 0
+    vectors: int = 0
+    top: int = 0
+    model: str = "stub"
+    model_file: ModelFile | None = None
+    model_path: str = ""
+    projector_path: str = ""
+    library_path: str = ""
+    threads: int = 0
+    control_url: str = ""
+    tls: bool = False
+    backend_command: tuple[str, ...] = ("/repro/backend",)
+    backend_environment: Mapping[str, str] = field(default_factory=dict)
+    backend_pids: int = 256
+
+    @property
+    def synthetic_model(self) -> bool:
+        """Whether what answers is one of the tiny models made here."""
+        return self.backend_tier == "tiny-model"
 
     @property
     def planned_seconds(self) -> float:
@@ -113,8 +159,16 @@ def plan_from_json(value: Mapping[str, Any]) -> Plan:
     if value.get("schema") != PLAN_SCHEMA:
         raise ValueError(f"schema {value.get('schema')!r} is not {PLAN_SCHEMA!r}")
     try:
-        cells = tuple(CellPlan(**cell) for cell in value["cells"])
+        cells = tuple(_cell(cell) for cell in value["cells"])
         order = tuple(Turn(**turn) for turn in value["order"])
         return Plan(cells, order, int(value["seed"]))
     except (KeyError, TypeError) as problem:
         raise ValueError(f"a field is missing or unknown: {problem}") from problem
+
+
+def _cell(value: Mapping[str, Any]) -> CellPlan:
+    cell = CellPlan(**value)
+    own = value.get("model_file")
+    return replace(
+        cell, backend_command=tuple(cell.backend_command), model_file=ModelFile(**own) if own is not None else None
+    )

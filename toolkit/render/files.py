@@ -105,9 +105,9 @@ def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry | 
     return found
 
 
-def compose(cell: str, sdk: ContainerSpec, backend: ContainerSpec) -> bytes:
-    """The compose project of a cell, from the two containers as a launch without tool would start them."""
-    services = [("backend", backend), ("sdk", sdk)]
+def compose(cell: str, sdk: ContainerSpec, backend: ContainerSpec | None) -> bytes:
+    """The compose project of a cell, from its containers as a launch without tool would start them."""
+    services = [("backend", backend), ("sdk", sdk)] if backend is not None else [("sdk", sdk)]
     sdk_id = cell.partition("/")[0]
     return render("compose.yaml.j2", cell=cell, sdk_id=sdk_id, services=services, tmpfs_options=tmpfs_options)
 
@@ -136,7 +136,7 @@ def render_cell(
     sdk: SdkEntry,
     backend: BackendEntry | None,
     sdk_container: ContainerSpec,
-    backend_container: ContainerSpec,
+    backend_container: ContainerSpec | None,
 ) -> dict[str, bytes]:
     """Every rendered file of a cell by name. Raises UsageError, CatalogueError, InputMismatch."""
     return {

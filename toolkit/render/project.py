@@ -28,10 +28,10 @@ _IMAGE_LINE = re.compile(r'^    image: "([^"]+)"$', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Images:
-    """The names of a cell's two images."""
+    """The names of a cell's images; an engine in the SDK's process has no backend."""
 
     sdk: str
-    backend: str
+    backend: str | None
 
 
 def project(cell: CellPlan, choice: Choice, images: Images | None) -> dict[str, bytes]:
@@ -44,19 +44,25 @@ def project(cell: CellPlan, choice: Choice, images: Images | None) -> dict[str, 
         return {**dockerfiles(lock, choice.sdk, choice.backend), "seccomp.json": seccomp_bytes()}
     # What differs between cgroup versions is among the COMPOSE_GAPS: any version gives these bytes.
     profile = seccomp_profile()
+    backend = None
+    if images.backend is not None:
+        backend = backend_container(cell, images.backend, profile, Wiring(), "2")
     return render_cell(
         cell.cell,
         lock=lock,
         sdk=choice.sdk,
         backend=choice.backend,
         sdk_container=sdk_container(cell, images.sdk, profile, Wiring(), "2"),
-        backend_container=backend_container(cell, images.backend, profile, Wiring(), "2"),
+        backend_container=backend,
     )
 
 
-def built_images(pair: tuple[BuiltImage, BuiltImage] | None) -> Images | None:
+def built_images(pair: tuple[BuiltImage, BuiltImage | None] | None) -> Images | None:
     """The names of images that the store remembers."""
-    return Images(pair[0].reference, pair[1].reference) if pair else None
+    if pair is None:
+        return None
+    sdk, backend = pair
+    return Images(sdk.reference, backend.reference if backend is not None else None)
 
 
 def named_images(folder: Path) -> Images | None:
@@ -65,6 +71,8 @@ def named_images(folder: Path) -> Images | None:
         found = _IMAGE_LINE.findall((folder / COMPOSE).read_text())
     except OSError:
         return None
+    if len(found) == 1:
+        return Images(sdk=found[0], backend=None)
     return Images(sdk=found[1], backend=found[0]) if len(found) == 2 else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.canonical import sha256_file
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import MANIFEST, RunFolder
-from toolkit.model.plan import CellPlan
+from toolkit.model.plan import CellPlan, Plan
 from toolkit.seal import last_results, read_json, read_plan
 
 READABLE_VERSIONS = (1,)
@@ -84,11 +84,16 @@ def show_document(folder: RunFolder) -> dict[str, Any]:
         "valid": manifest["valid"],
         "grade": manifest["grade"]["letter"],
         "grade_reasons": manifest["grade"]["reasons"],
-        "cells": [_cell(folder, manifest, plan.cell(cell["id"]), cell) for cell in manifest["cells"]],
+        "cells": _cells(folder, manifest, plan),
     }
 
 
-def _cell(folder: RunFolder, manifest: dict[str, Any], plan: CellPlan, sealed: dict[str, Any]) -> dict[str, Any]:
+def _cells(folder: RunFolder, manifest: dict[str, Any], plan: Plan) -> list[dict[str, Any]]:
+    metrics = cell_metrics(folder, plan)
+    return [_cell(metrics[cell["id"]], manifest, plan.cell(cell["id"]), cell) for cell in manifest["cells"]]
+
+
+def _cell(metrics: dict[str, Any], manifest: dict[str, Any], plan: CellPlan, sealed: dict[str, Any]) -> dict[str, Any]:
     rows = manifest["constraints"].get(plan.cell, {})
     return {
         "id": plan.cell,
@@ -98,15 +103,31 @@ def _cell(folder: RunFolder, manifest: dict[str, Any], plan: CellPlan, sealed: d
         "workload": plan.workload,
         "backend": plan.backend,
         "backend_tier": plan.backend_tier,
+        "asked_as": plan.asked_as,
+        "synthetic_model": plan.synthetic_model,
         "drive": plan.drive,
         "arm": plan.arm,
         "cpus": plan.cpus,
         "shared_cpus": plan.shared_cpus,
         "launches": sealed["launches"],
-        "metrics": _metrics(folder, plan),
+        "metrics": metrics,
         "broken": rows_in_state(rows, "broken"),
         "unwitnessed": rows_in_state(rows, "unwitnessed"),
     }
+
+
+def cell_metrics(folder: RunFolder, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Per cell its metrics over all valid launches, those over the null SDK of the same run included.
+
+    Raises ArchiveInvalid when a result cannot be read.
+    """
+    from toolkit.analyse.baseline import over_null
+
+    metrics = {cell.cell: _metrics(folder, cell) for cell in plan.cells}
+    null = next((cell.sdk for cell in plan.cells if cell.null_sdk), "")
+    for cell, entries in over_null(plan.cells, metrics, null).items():
+        metrics[cell] = metrics[cell] | entries
+    return metrics
 
 
 def _metrics(folder: RunFolder, plan: CellPlan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from toolkit.model.metrics import METRICS
 from toolkit.model.plan import CellPlan, Plan
 from toolkit.output import Output
+from toolkit.report.across import across
 from toolkit.report.document import rows_in_state
 from toolkit.report.table import table
 from toolkit.units import readable
@@ -24,21 +25,74 @@ def launch_summary(manifest: Json, document: Json, plan: Plan, out: Output) -> N
     """What ``repro launch`` prints at the end. ``document`` is ``repro.launch/1``."""
     _heading(document["run"], manifest["state"], manifest["valid"], out)
     _grade(manifest["grade"]["letter"], manifest["grade"]["reasons"], out)
+    _compared(document, plan, out)
+    brief = len(document["cells"]) > 1
     for cell in document["cells"]:
         _cell_heading(plan.cell(cell["id"]), out)
         rows = manifest["constraints"].get(cell["id"], {})
-        print_cell(cell, rows_in_state(rows, "broken"), rows_in_state(rows, "unwitnessed"), out)
-    out.data(f"\nkept in {document['path']}")
+        broken, unwitnessed = rows_in_state(rows, "broken"), rows_in_state(rows, "unwitnessed")
+        print_cell(cell, broken, unwitnessed, out, brief=brief)
+    _again(document, plan, out, brief=brief)
 
 
 def show_run(document: Json, plan: Plan, out: Output) -> None:
     """What ``repro show`` prints. ``document`` is ``repro.show/1``."""
     _heading(document["run"], document["state"], document["valid"], out)
     _grade(document["grade"], document["grade_reasons"], out)
+    _compared(document, plan, out)
     for cell in document["cells"]:
         _cell_heading(plan.cell(cell["id"]), out)
         print_cell(cell, cell["broken"], cell["unwitnessed"], out)
+    _again(document, plan, out, brief=False)
+
+
+def _compared(document: Json, plan: Plan, out: Output) -> None:
+    """One table per group of cells that may stand beside each other."""
+    metrics = {cell["id"]: cell["metrics"] for cell in document["cells"]}
+    for title, text in across([plan.cell(name) for name in metrics], metrics):
+        out.data(f"\n{title}\n{text}")
+
+
+def _again(document: Json, plan: Plan, out: Output, *, brief: bool) -> None:
+    """Where it is kept, and the commands that give these numbers: exactly, or anew from the catalogue."""
+    if brief:
+        out.data(f"\nevery metric of every cell: repro show {document['run']}")
     out.data(f"\nkept in {document['path']}")
+    out.data(f"the same again: repro rerun {document['run']}")
+    out.data(f"the same anew:  {launch_command(plan)}")
+
+
+def launch_command(plan: Plan) -> str:
+    """The ``repro launch`` that gives such a run from the catalogue."""
+    first = plan.cells[0]
+    arms = dict(_pairs(first.arm))
+    at = [version for cell in plan.cells for key, version in _pairs(cell.arm) if key == "sdk-at"]
+    words = ["repro launch"]
+    words += [f"--sdk {name}" for name in dict.fromkeys(cell.sdk for cell in plan.cells if not cell.baseline)]
+    words += [f"--sdk-at {version}" for version in dict.fromkeys(at)]
+    words += ["--baseline"] if any(cell.baseline for cell in plan.cells) else []
+    if len({cell.workload for cell in plan.cells}) == 1:
+        words.append(f"--workload {first.workload}")
+    if "backend" in arms:
+        words.append(f"--backend {first.backend}")
+    words.append(f"--drive {first.drive}")
+    words += [f"--model {cell.model_file.name}" for cell in plan.cells[:1] if cell.model_file is not None]
+    words.append(f"--cpus {first.cpus} --mems {first.mems}")
+    if first.drive == "bench":
+        words.append(f"--bench-count {first.bench_count} --bench-time {first.bench_time_seconds:g}s")
+    else:
+        words.append(f"--duration {first.duration_seconds:g}")
+    words.append(f"--warmup {first.warmup_seconds:g} --launches {first.launches} --seed {plan.seed}")
+    words += ["--timing-gates record"] if first.timing_gates == "record" else []
+    words += [f"--arm {key}={value}" for key, value in arms.items() if key not in _NOT_AN_ARM]
+    return " ".join(words)
+
+
+_NOT_AN_ARM = ("backend", "tier", "drive", "model", "sdk-at")
+
+
+def _pairs(arm: str) -> list[tuple[str, str]]:
+    return [(key, value) for key, equals, value in (pair.partition("=") for pair in arm.split(",")) if equals]
 
 
 def _heading(run: str, state: str, valid: bool, out: Output) -> None:
@@ -51,16 +105,32 @@ def _grade(letter: str, reasons: list[str], out: Output) -> None:
 
 
 def _cell_heading(cell: CellPlan, out: Output) -> None:
-    out.data(f"\n{cell.sdk} {cell.version} ({cell.module}@{cell.version})")
-    work = f"{cell.arrival} {cell.rate_hz:g}/s" if cell.drive == "open" else f"go test -bench, count {cell.bench_count}"
+    asked = f", asked for as {cell.asked_as}" if cell.asked_as else ""
+    null = ": the null SDK, what an SDK's cost is measured against" if cell.null_sdk else ""
+    out.data(f"\n{cell.sdk} {cell.version}{asked} ({cell.module}@{cell.version}){null}")
     shared = " (shared with agent, backend and host program)" if cell.shared_cpus else ""
     arm = "" if cell.arm == "default" else f", arm {cell.arm}"
     backend = f"{cell.backend} ({cell.backend_tier})"
-    out.data(f"{cell.workload} against {backend}, {cell.drive}: {work}, CPU {cell.cpus}{shared}{arm}")
+    out.data(f"{cell.workload} against {backend}, {drive_text(cell)}, CPU {cell.cpus}{shared}{arm}")
+    if cell.synthetic_model:
+        out.data("synthetic model: random weights, it says nothing of quality")
 
 
-def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Output) -> None:
-    """Launches, limits that did not hold, and the numbers of a cell."""
+def drive_text(cell: CellPlan) -> str:
+    """The drive with its load."""
+    match cell.drive:
+        case "open":
+            return f"open: {cell.arrival} {cell.rate_hz:g}/s"
+        case "closed":
+            return f"closed: concurrency {cell.concurrency}"
+        case "bench":
+            return f"bench: go test -bench, count {cell.bench_count}"
+        case _:
+            return "probe: short experiments"
+
+
+def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Output, *, brief: bool = False) -> None:
+    """Launches, limits that did not hold, and the numbers of a cell (``brief``: they stand elsewhere)."""
     for one in cell["launches"]:
         out.data(launch_line(one))
     for row in broken:
@@ -69,6 +139,8 @@ def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Out
         out.data(f"unwitnessed {row['container']} {row['id']}: asked {row['requested']}")
     if not any(one["valid"] for one in cell["launches"]):
         out.data("no numbers: no launch is valid")
+        return
+    if brief:
         return
     print_metrics(cell["metrics"], out)
 

@@ -1,0 +1,57 @@
+"""What an SDK costs over the null SDK of the same run: differences of two cells that differ in nothing but the SDK.
+
+The null SDK does the same work with the standard library alone, so what both spend (kernel, backend, harness) cancels.
+Only a cell of the same workload, backend, tier, drive and arm counts; without one the metrics have no value and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolkit.model.plan import CellPlan
+
+OVER_NULL = {
+    "rss.over_null_bytes": "rss.process.max_bytes",
+    "cpu.over_null_seconds": "cpu.per_request_seconds",
+}
+NO_BASELINE = "no baseline"
+_SDK_ARMS = ("sdk", "sdk-at")
+Metrics = Mapping[str, dict[str, Any]]
+
+
+def over_null(cells: Sequence[CellPlan], metrics: Mapping[str, Metrics], null: str) -> dict[str, dict[str, Any]]:
+    """Per cell, the entries of the metrics over the null SDK (id ``null``) that can be told; empty for the null SDK."""
+    plans = {_place(cell): cell.cell for cell in cells if cell.sdk == null}
+    found: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        other = plans.get(_place(cell))
+        if cell.sdk == null or other is None:
+            continue
+        found[cell.cell] = {
+            name: entry
+            for name, source in OVER_NULL.items()
+            if (entry := _difference(metrics[cell.cell][source], metrics[other][source])) is not None
+        }
+    return found
+
+
+def _place(cell: CellPlan) -> tuple[str, ...]:
+    """What two cells must share. Another version of an SDK, or its defaults, is still the same place."""
+    arm = ",".join(pair for pair in cell.arm.split(",") if pair.partition("=")[0] not in _SDK_ARMS) or "default"
+    return (cell.workload, cell.backend, cell.backend_tier, cell.drive, arm)
+
+
+def _difference(sdk: dict[str, Any], null: dict[str, Any]) -> dict[str, Any] | None:
+    if sdk["value"] is None or null["value"] is None:
+        return None
+    launches = min(sdk["launches"], null["launches"])
+    return {
+        "value": sdk["value"] - null["value"],
+        "n": min(sdk["n"], null["n"]),
+        "launches": launches,
+        "ci": None,
+        "reason": None,
+        "ci_reason": "a difference of two cells: its interval comes with the verdicts",
+        "compared": True,
+    }

@@ -1,0 +1,172 @@
+"""``--sdk-at``: the same adapter on another version of its SDK, or on a checkout of it.
+
+The derived entry is a copy of the catalogue's folder in the content store, with go.mod, go.sum and lock.json of its
+own, made by the locked toolchain with the user's own Go settings. It is pinned from then on: a re-run takes the copy
+that is there. A checkout is copied whole and named by the digest of its files, so that a later edit is another SDK.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolkit import resources
+from toolkit.build import targets
+from toolkit.canonical import digest, sha256_file, write_atomic
+from toolkit.catalogue.gomod import EXACT_VERSION
+from toolkit.errors import InputUnavailable, UsageError
+from toolkit.fetch import gomod, inputs
+from toolkit.fetch.clients import run
+from toolkit.fetch.store import Store
+from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty, read_lock
+from toolkit.model.catalogue import SdkEntry
+
+PINNED = "pinned"
+_HEX = 12
+_GO_SECONDS = 600.0
+_SKIPPED = (".git", ".hg", ".svn")
+_MODULE_LINE = re.compile(r"^module\s+\"?([^\s\"]+)\"?", re.MULTILINE)
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A version, or a checkout (``source``) with the label that stands for its version."""
+
+    version: str
+    source: Path | None
+
+
+def derive(store: Store, entry: SdkEntry, at: str, *, report: Report) -> tuple[SdkEntry, str]:
+    """The entry at a version (``v1.2.3``) or from a checkout (a folder), and its label for the arm.
+
+    Raises UsageError for what is neither, or a checkout of another module; InputUnavailable with Go's own words.
+    """
+    source = None
+    if EXACT_VERSION.match(at):
+        label, version = at.lower(), at
+    else:
+        source = _checkout(entry, at)
+        tree = tree_digest(source)
+        label = version = f"dir-{tree.removeprefix('sha256:')[:_HEX]}"
+    place = _place(store, entry, label)
+    if not (place / "lock.json").is_file():
+        report(f"lock: {entry.id} at {label}")
+        _make(store, entry, place, Wanted(version, source), report)
+    return _entry(entry, place, version), label
+
+
+def derived_again(store: Store, entry: SdkEntry, label: str, version: str) -> SdkEntry:
+    """The entry that an earlier command derived. Raises InputUnavailable when this store does not hold it."""
+    place = _place(store, entry, label)
+    if not (place / "lock.json").is_file():
+        raise InputUnavailable(
+            f"{entry.id} at {label} is not in this store",
+            "the run used another version than the catalogue's, and its sources are kept in the store that made it",
+            f"make it again with 'repro launch --sdk {entry.id} --sdk-at ...', or use that store (--store)",
+        )
+    return _entry(entry, place, version)
+
+
+def tree_digest(folder: Path) -> str:
+    """The digest of a checkout: every file's path and content, version control left out."""
+    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in _files(folder)})
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if not any(part in _SKIPPED for part in parts) and path.is_file() and not path.is_symlink():
+            found.append(path)
+    return found
+
+
+def _place(store: Store, entry: SdkEntry, label: str) -> Path:
+    # The adapter is part of the name: after an edit of it the copy would be another program's.
+    own = tree_digest(entry.folder).removeprefix("sha256:")[:_HEX]
+    return store.root / "derived" / f"{entry.id}-{label}-{own}" / entry.id
+
+
+def _entry(entry: SdkEntry, place: Path, version: str) -> SdkEntry:
+    return replace(entry, folder=place, version=version)
+
+
+def _checkout(entry: SdkEntry, text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise UsageError(
+            f"--sdk-at {text} is neither a version nor a folder",
+            "a version is exact, such as v1.2.3; a checkout is a folder with go.mod",
+            "check the spelling or the path",
+        )
+    try:
+        found = _MODULE_LINE.search((folder / "go.mod").read_text(encoding="utf-8", errors="replace"))
+    except OSError as problem:
+        raise UsageError(
+            f"--sdk-at {text} has no go.mod", problem.strerror or str(problem), "give the folder of the module itself"
+        ) from problem
+    if found is None or found[1] != entry.module:
+        raise UsageError(
+            f"--sdk-at {text} is not {entry.module}",
+            f"its go.mod says module {found[1] if found else 'nothing'}",
+            f"give a checkout of {entry.module}",
+        )
+    return folder.resolve()
+
+
+def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Report) -> None:
+    chain = read_lock().toolchain
+    tar = inputs.fetch_toolchain(store, chain, offline=False, report=report)
+    go = inputs.unpacked_go(store, tar, chain.tar_sha256)
+    with store.lock("derive"), store.temporary() as folder:
+        copy = folder / entry.id
+        shutil.copytree(entry.folder, copy, ignore=shutil.ignore_patterns("lock.json"))
+        if wanted.source is not None:
+            _copy_checkout(wanted.source, copy / targets.CHECKOUT)
+        _resolve(go, entry, copy, wanted)
+        files = inputs.lock_modules(store, copy, go)
+        lock = ModulesLock(file_sha256(copy / "go.mod"), file_sha256(copy / "go.sum"), files)
+        write_atomic(copy / "lock.json", pretty(modules_json(lock)))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        copy.rename(place)
+
+
+def _copy_checkout(source: Path, target: Path) -> None:
+    for path in _files(source):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+
+
+def _resolve(go: Path, entry: SdkEntry, copy: Path, wanted: Wanted) -> None:
+    """Let Go choose the other modules, with the harness beside as the build has it; then take the harness out again."""
+    version, checkout = wanted.version, wanted.source is not None
+    modcache = copy.parent / "mod"
+    harness = copy.parent / "harness"
+    shutil.copytree(resources.images_dir() / "harness", harness)
+    test = copy / entry.package / "workload_test.go"
+    test.write_bytes(targets.workload_test(entry))
+    env = {**gomod.environment(modcache), "GOFLAGS": "-modcacherw -mod=mod"}
+    edits = [f"-require={targets.HARNESS_MODULE}@v0.0.0", f"-replace={targets.HARNESS_MODULE}=../harness"]
+    edits += [f"-replace={entry.module}=./{targets.CHECKOUT}"] if checkout else []
+    steps = [["mod", "edit", *edits]]
+    steps += [] if checkout else [["get", f"{entry.module}@{version}"]]
+    steps += [
+        ["mod", "tidy"],
+        ["mod", "edit", f"-droprequire={targets.HARNESS_MODULE}", f"-dropreplace={targets.HARNESS_MODULE}"],
+        ["mod", "edit", f"-go={read_lock().toolchain.go}", "-toolchain=none"],
+    ]
+    for step in steps:
+        outcome = run([str(go), *step], env=env, cwd=copy, timeout_seconds=_GO_SECONDS)
+        if not outcome.ok:
+            raise InputUnavailable(
+                f"go could not resolve {entry.id} at {version}",
+                outcome.text,
+                "check the version, the network and GOPROXY; a newer SDK may also need another adapter or a newer Go",
+            )
+    test.unlink()
