@@ -82,6 +82,7 @@ def catalogue_lists(catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
             "drives": list(one.drives),
         }
         for one in catalogue.workloads.values()
+        if one.kind != "probe"  # what `repro probe` runs is no workload to launch
     ]
     backends = [
         {
