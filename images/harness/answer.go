@@ -1,6 +1,9 @@
 package harness
 
 import (
+	"math"
+	"strings"
+
 	"sealbench.org/harness/internal/mono"
 )
 
@@ -25,13 +28,42 @@ type Answer struct {
 	prompt    int // tokens of the input, by the server's count, 0 if it gave none
 	output    int // tokens of the output, likewise
 	finished  bool
-	vector    int // components
+	full      bool // the server ended it because it was long enough
+	vector    int  // components
 	badStamps int
 	overheads []int64
+
+	plain     plainText // of the pieces without a stamp
+	numbers   uint64    // hash of the vector's bits
+	notFinite bool
+	notZero   bool
+	hits      []hit
+
+	byWords bool     // a word of plain text is one token
+	kept    *[]piece // drive probe keeps what came; nil otherwise
+}
+
+// plainText is what is known of a text that carries no stamps, without keeping it.
+type plainText struct {
+	hash   uint64 // FNV-1a
+	words  int
+	inWord bool
+}
+
+// hit is one found vector.
+type hit struct {
+	id    int
+	score float32
+}
+
+// piece is one piece of text and the moment at which it came.
+type piece struct {
+	text string
+	at   int64
 }
 
 func (a *Answer) reset() {
-	*a = Answer{overheads: a.overheads[:0]}
+	*a = Answer{overheads: a.overheads[:0], hits: a.hits[:0], byWords: a.byWords, kept: a.kept}
 }
 
 // Text takes one piece of generated text. Empty pieces (a role, a usage frame) are not output and are ignored.
@@ -44,8 +76,12 @@ func (a *Answer) Text(piece string) {
 		a.first = now
 	}
 	a.bytes += len(piece)
+	if a.kept != nil {
+		a.keep(piece, now)
+	}
 	if piece[0] != 'w' || len(piece)%stampChars != 0 {
 		a.loose++
+		a.plain.take(piece)
 		return
 	}
 	for ; len(piece) >= stampChars; piece = piece[stampChars:] {
@@ -61,8 +97,13 @@ func (a *Answer) Text(piece string) {
 
 // Finish notes that the server ended the answer itself and gave a reason.
 func (a *Answer) Finish(reason string) {
-	if reason != "" {
-		a.finished = true
+	if reason == "" {
+		return
+	}
+	a.finished = true
+	switch reason {
+	case "length", "max_tokens", "MAX_TOKENS": // OpenAI and Ollama, Anthropic, Gemini
+		a.full = true
 	}
 }
 
@@ -79,6 +120,10 @@ func (a *Answer) Vector32(vector []float32) {
 		pieces[i] = float64(vector[i])
 	}
 	a.takeVector(now, len(vector), pieces, 4)
+	a.numbers = fnvOffset
+	for _, value := range vector[min(len(vector), a.stampedPieces()):] {
+		a.number(math.Float32bits(value))
+	}
 }
 
 // Vector64 takes an embedding from an SDK that gives float64.
@@ -87,6 +132,19 @@ func (a *Answer) Vector64(vector []float64) {
 	var pieces [vectorPieces]float64
 	copy(pieces[:], vector)
 	a.takeVector(now, len(vector), pieces, 8)
+	a.numbers = fnvOffset
+	for _, value := range vector[min(len(vector), a.stampedPieces()):] {
+		a.number(math.Float32bits(float32(value)))
+	}
+}
+
+// Hit takes one found vector, best first: its id and its cosine similarity.
+func (a *Answer) Hit(id int, score float32) {
+	if a.first == 0 {
+		a.first = mono.Now()
+	}
+	a.finished = true
+	a.hits = append(a.hits, hit{id, score})
 }
 
 func (a *Answer) takeVector(now int64, size int, pieces [vectorPieces]float64, width int) {
@@ -105,16 +163,61 @@ func (a *Answer) takeVector(now int64, size int, pieces [vectorPieces]float64, w
 	a.overhead(now - written)
 }
 
+// stampedPieces is how many components differ from answer to answer, because they hold the write time.
+func (a *Answer) stampedPieces() int {
+	if a.badStamps > 0 {
+		return 0
+	}
+	return vectorPieces
+}
+
+// number takes one component: one step of FNV-1a over 32 bits, and what kind of number it is.
+func (a *Answer) number(bits uint32) {
+	const exponent, allButSign = 0x7f800000, 0x7fffffff
+	a.numbers = (a.numbers ^ uint64(bits)) * fnvPrime
+	a.notFinite = a.notFinite || bits&exponent == exponent
+	a.notZero = a.notZero || bits&allButSign != 0
+}
+
 func (a *Answer) overhead(ns int64) {
 	if len(a.overheads) < maxOverheads {
 		a.overheads = append(a.overheads, ns)
 	}
 }
 
-// tokens is the output's length: the server's count if it gave one, else our count of what came.
+// keep copies a piece: SDKs may reuse its memory. Only drive probe asks for it, which measures no time by it.
+func (a *Answer) keep(text string, now int64) {
+	*a.kept = append(*a.kept, piece{strings.Clone(text), now})
+}
+
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+func (p *plainText) take(piece string) {
+	if p.hash == 0 {
+		p.hash = fnvOffset
+	}
+	for i := range len(piece) {
+		c := piece[i]
+		p.hash = (p.hash ^ uint64(c)) * fnvPrime
+		word := c != ' ' && c != '\n' && c != '\t'
+		if word && !p.inWord {
+			p.words++
+		}
+		p.inWord = word
+	}
+}
+
+// tokens is the output's length: the server's count if it gave one, else our count of what came: words of one of our
+// models, else pieces.
 func (a *Answer) tokens() int {
-	if a.output > 0 {
+	switch {
+	case a.output > 0:
 		return a.output
+	case a.byWords:
+		return a.words + a.plain.words
 	}
 	return a.words + a.loose
 }
@@ -141,30 +244,4 @@ func joinPieces(pieces [vectorPieces]float64) (int64, bool) {
 		ns = ns<<16 | int64(scaled)
 	}
 	return ns, true
-}
-
-// fault names what is wrong with an answer that came without an error, or returns "".
-func (w *Workload) fault(a *Answer) (Outcome, string) {
-	if w.kind() == kindEmbed {
-		switch {
-		case a.vector != w.Dimensions:
-			return WrongAnswer, "the embedding has another dimension"
-		case a.badStamps > 0 && w.stamped():
-			return WrongAnswer, "the embedding does not carry the backend's write time"
-		case a.prompt > 0 && a.prompt != w.Tokens:
-			return WrongAnswer, "the backend counted another number of input tokens"
-		}
-		return OK, ""
-	}
-	switch got := a.tokens(); {
-	case !a.finished && got < w.Tokens:
-		return TruncatedStream, "the stream ended before its last token and without a finish reason"
-	case got != w.Tokens:
-		return WrongAnswer, "the answer has another number of tokens"
-	case w.stamped() && (a.badStamps > 0 || a.loose > 0 || a.words != w.Tokens):
-		return WrongAnswer, "a frame does not carry the backend's write time"
-	case !a.finished:
-		return TruncatedStream, "the stream ended without a finish reason"
-	}
-	return OK, ""
 }

@@ -32,15 +32,14 @@ func Benchmark(b *testing.B) {
 func (s *session) benchmark(b *testing.B) {
 	b.ReportAllocs()
 	s.benchmarks++
-	requests := newPool(s.work.frames(), nil)
-	c := newCall(s.work.frames())
-	requests.calls = append(requests.calls, c)
+	requests := newPool(s.work.newCall, nil)
+	c := requests.adopt()
 	stop := make(chan struct{})
 	defer close(stop)
 	go requests.watch(s.work.timeout(), stop)
 	var seq, failed int64
 	for b.Loop() {
-		if outcome, _ := s.once(c, ticket{seq, mono.Now()}); outcome != OK {
+		if outcome, _ := s.once(c, ticket{seq: seq, sched: mono.Now()}); outcome != OK {
 			failed++
 		}
 		seq++
@@ -69,10 +68,10 @@ func (s *session) bench(run func() int) error {
 }
 
 func (s *session) benchWarm() {
-	c := newCall(s.work.frames())
+	c := s.work.newCall()
 	limit := min(benchWarmup, nanoseconds(s.work.WarmupSeconds))
 	for end := mono.Now() + int64(limit); mono.Now() < end; {
-		if outcome, _ := s.once(c, ticket{0, mono.Now()}); outcome != OK {
+		if outcome, _ := s.once(c, ticket{sched: mono.Now()}); outcome != OK {
 			return // the benchmark will say so; a dead backend is not asked ten thousand times
 		}
 	}

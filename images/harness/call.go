@@ -25,8 +25,9 @@ type call struct {
 	answer                Answer
 }
 
-func newCall(frames int) *call {
-	c := &call{answer: Answer{overheads: make([]int64, 0, frames)}}
+// newCall has room for what one answer can hold.
+func (w *Workload) newCall() *call {
+	c := &call{answer: Answer{overheads: make([]int64, 0, w.frames()), hits: make([]hit, 0, w.Top), byWords: w.ours()}}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -35,7 +36,9 @@ func (c *call) begin(t ticket, timeout time.Duration) {
 	c.answer.reset()
 	c.mu.Lock()
 	c.seq, c.sched, c.end = t.seq, t.sched, 0
-	c.sent = mono.Now()
+	if c.sent = t.sent; c.sent == 0 {
+		c.sent = mono.Now()
+	}
 	c.deadline = c.sent + int64(timeout)
 	c.mu.Unlock()
 }
@@ -63,9 +66,9 @@ func (c *call) expire(now int64) {
 	}
 }
 
-// ticket is one scheduled send.
+// ticket is one send. Its sent time is known beforehand only in a closed drive, where it is the scheduled one.
 type ticket struct {
-	seq, sched int64
+	seq, sched, sent int64
 }
 
 // pool runs requests on goroutines that stay: a stack grown once is not grown again inside a measured request. There
@@ -73,7 +76,7 @@ type ticket struct {
 type pool struct {
 	serve    func(*call, ticket)
 	work     chan ticket
-	frames   int
+	fresh    func() *call
 	inFlight atomic.Int64
 	peak     int64 // of the sending goroutine alone
 
@@ -81,8 +84,17 @@ type pool struct {
 	calls []*call
 }
 
-func newPool(frames int, serve func(*call, ticket)) *pool {
-	return &pool{serve: serve, work: make(chan ticket), frames: frames}
+func newPool(fresh func() *call, serve func(*call, ticket)) *pool {
+	return &pool{serve: serve, work: make(chan ticket), fresh: fresh}
+}
+
+// adopt makes a call that the watchdog looks after.
+func (p *pool) adopt() *call {
+	c := p.fresh()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls = append(p.calls, c)
+	return c
 }
 
 // send starts a request and does not wait for it.
@@ -96,10 +108,7 @@ func (p *pool) send(t ticket) {
 }
 
 func (p *pool) spawn(t ticket) {
-	c := newCall(p.frames)
-	p.mu.Lock()
-	p.calls = append(p.calls, c)
-	p.mu.Unlock()
+	c := p.adopt()
 	go func() {
 		p.serve(c, t)
 		p.inFlight.Add(-1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -95,10 +96,14 @@ func TestAnswersAreJudged(t *testing.T) {
 	embed := embedWorkload("x")
 	vector := func(size int, prompt int) *Answer {
 		a := &Answer{}
-		a.Vector32(make([]float32, size))
+		a.Vector32(stampVector(size))
 		a.Usage(prompt, 0)
 		return a
 	}
+	zero := &Answer{}
+	zero.Vector32(make([]float32, 768))
+	infinite := &Answer{}
+	infinite.Vector64(append(make([]float64, 767), math.Inf(1)))
 	unstamped := &Answer{}
 	unstamped.Vector32([]float32{0.3, -1, 2, 3})
 	unstamped.vector = 768
@@ -120,8 +125,10 @@ func TestAnswersAreJudged(t *testing.T) {
 		{"nothing", embed, &Answer{}, WrongAnswer},
 		{"another token count", embed, vector(768, 511), WrongAnswer},
 		{"no write time", embed, unstamped, WrongAnswer},
+		{"all zero", embed, zero, WrongAnswer},
+		{"infinite", embed, infinite, WrongAnswer},
 	} {
-		if got, text := c.w.fault(c.a); got != c.want {
+		if got, text := newJudge(c.w, nil).fault(0, c.a); got != c.want {
 			t.Errorf("%s: %d (%s), want %d", c.name, got, text, c.want)
 		}
 	}

@@ -49,6 +49,16 @@ func good(_ context.Context, answer *Answer) error {
 	return nil
 }
 
+// stampVector is an embedding as the stub's: a write time, then numbers that never change.
+func stampVector(size int) []float32 {
+	vector := make([]float32, size)
+	vector[3] = 1.0 / pieceScale
+	for i := vectorPieces; i < size; i++ {
+		vector[i] = float32(i)
+	}
+	return vector
+}
+
 func stampToken(ns int64) string {
 	digits := strconv.FormatInt(ns, 10)
 	return "w" + "000000000000000000"[len(digits):] + digits + " "

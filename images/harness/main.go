@@ -39,12 +39,7 @@ func run(tests func() int, adapter Adapter, id Identity) int {
 		return complain(exitUsage, err)
 	}
 	s.endOnSignal()
-	if w.Drive == driveBench {
-		current = s
-		err = s.bench(tests)
-	} else {
-		err = s.open()
-	}
+	err = s.drive(tests)
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		return complain(exitUsage, err)
 	}
@@ -60,6 +55,20 @@ func run(tests func() int, adapter Adapter, id Identity) int {
 		return complain(exitIO, err)
 	}
 	return 0
+}
+
+func (s *session) drive(tests func() int) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	switch s.work.Drive {
+	case driveBench:
+		current = s
+		return s.bench(tests)
+	case driveClosed:
+		return s.closed()
+	}
+	return s.open()
 }
 
 // endOnSignal keeps what was measured when the launch is ended early.

@@ -32,7 +32,7 @@ func (s *session) open() error {
 		return err
 	}
 	defer timer.Close()
-	requests := newPool(s.work.frames(), s.request)
+	requests := newPool(s.work.newCall, s.request)
 	stop := make(chan struct{})
 	defer close(stop)
 	go requests.watch(s.work.timeout(), stop)
@@ -73,7 +73,7 @@ func dispatch(timer *mono.Timer, requests *pool, w *Workload, cuts phases) (tall
 			continue
 		}
 		account.Sent++
-		requests.send(ticket{seq, at})
+		requests.send(ticket{seq: seq, sched: at})
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 )
 
 // launch runs the whole program, but for the process end.
-func launch(t *testing.T, w *Workload, f fake) []map[string]any {
+func launch(t *testing.T, w *Workload, f Adapter) []map[string]any {
 	t.Helper()
 	s, read := testSession(t, w, f)
-	if err := s.open(); err != nil {
+	if err := s.drive(nil); err != nil {
 		t.Fatal(err)
 	}
 	return read()
@@ -155,12 +155,19 @@ func TestUsageErrorsExit64(t *testing.T) {
 	for text, want := range map[string]string{
 		"":  "is not set",
 		"{": "unexpected EOF",
-		strings.Replace(ok, `"tokens"`, `"token"`, 1):          "unknown field",
-		strings.Replace(ok, "bench", "closed", 1):              "drive",
-		strings.Replace(ok, "bench", "open", 1):                "arrival",
-		strings.Replace(ok, "chat-stream-128", "vision-1", 1):  "kind",
-		strings.Replace(ok, "workload/1", "workload/2", 1):     "schema",
-		strings.Replace(ok, "chat-stream-128", "embed-512", 1): "dimensions",
+		strings.Replace(ok, `"tokens"`, `"token"`, 1):                                                         "unknown field",
+		strings.Replace(ok, "bench", "ajar", 1):                                                               "drive",
+		strings.Replace(ok, "bench", "closed", 1):                                                             "duration_seconds",
+		strings.Replace(ok, `"tokens"`, `"concurrency":0,"tokens"`, 1):                                        "concurrency",
+		strings.Replace(ok, `"tokens"`, `"kind":"vision","tokens"`, 1):                                        "kind",
+		strings.Replace(ok, `"tokens"`, `"tls":true,"tokens"`, 1):                                             "control_url",
+		strings.Replace(ok, `"http://127.0.0.1:1"`, `""`, 1):                                                  "model_path",
+		strings.Replace(ok, `"tokens"`, `"kind":"similarity","dimensions":8,"t"`, 1):                          "unknown field",
+		strings.Replace(ok, `"tokens"`, `"kind":"similarity","dimensions":8,"vectors":5,"top":6,"tokens"`, 1): "top",
+		strings.Replace(ok, "bench", "open", 1):                                                               "arrival",
+		strings.Replace(ok, "chat-stream-128", "vision-1", 1):                                                 "kind",
+		strings.Replace(ok, "workload/1", "workload/2", 1):                                                    "schema",
+		strings.Replace(ok, "chat-stream-128", "embed-512", 1):                                                "dimensions",
 		ok + "{}": "after the object",
 	} {
 		if _, err := parseWorkload(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -2,7 +2,9 @@ package harness
 
 import (
 	"sync"
+	"syscall"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -24,7 +26,23 @@ type batch struct {
 }
 
 func newBatch(rows, frames int) *batch {
-	return &batch{rows: make([]row, 0, rows), overheads: make([]int64, 0, rows*frames)}
+	return &batch{rows: offHeap[row](rows), overheads: offHeap[int64](rows * frames)}
+}
+
+// offHeap is an empty slice with room for n values without pointers, outside the garbage collector's heap: what the
+// harness keeps would else raise the heap goal, and the SDK's garbage would be collected more rarely than its users'.
+// Pages are touched, and count as resident, only as they are filled.
+func offHeap[T row | int64](n int) []T {
+	var one T
+	size := n * int(unsafe.Sizeof(one))
+	if size == 0 {
+		return nil
+	}
+	memory, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return make([]T, 0, n)
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(&memory[0])), n)[:0]
 }
 
 // failure is one of the few errors whose text is kept.
@@ -43,12 +61,23 @@ type recorder struct {
 	fill     *batch
 	failures []failure
 	failed   [outcomes]int
+	crowded  chan struct{} // says that the batch should be swapped before the next tick
 }
 
-// newRecorder makes room for rows requests of frames overheads each between two swaps. More is allowed, and costs an
-// allocation the first time.
+// newRecorder makes room for rows requests of frames overheads each between two swaps. When three quarters are full it
+// asks for a swap. More than rows is allowed, and costs an allocation.
 func newRecorder(rows, frames int) *recorder {
-	return &recorder{fill: newBatch(rows, frames)}
+	return &recorder{fill: newBatch(rows, frames), crowded: make(chan struct{}, 1)}
+}
+
+// roomFor is how many rows a recorder should hold: two seconds of the planned rate; without a plan as many as fit into
+// 2 MiB, of which a swap takes place at three quarters: the rest is 50 ms of 100,000 requests a second.
+func (w *Workload) roomFor() int {
+	const budget, least = 2 << 20, 64
+	if w.Drive != driveOpen {
+		return max(budget/(int(unsafe.Sizeof(row{}))+8*w.frames()), least)
+	}
+	return int(w.RateHz*2) + least
 }
 
 func (r *recorder) add(c *call, outcome Outcome) {
@@ -61,7 +90,15 @@ func (r *recorder) add(c *call, outcome Outcome) {
 		tokens: c.answer.tokens(), bytes: c.answer.bytes,
 		from: from, to: len(b.overheads), outcome: outcome,
 	})
+	crowded := 4*len(b.rows) >= 3*cap(b.rows)
 	r.mu.Unlock()
+	if !crowded {
+		return
+	}
+	select {
+	case r.crowded <- struct{}{}:
+	default:
+	}
 }
 
 // fail keeps the text of the first few failures of each outcome.

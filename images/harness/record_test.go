@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func testSession(t *testing.T, w *Workload, f fake) (*session, func() []map[string]any) {
+func testSession(t *testing.T, w *Workload, f Adapter) (*session, func() []map[string]any) {
 	t.Helper()
 	fd, read := recordFile(t)
 	s, err := newSession(w, f, Identity{"fake", "example.org/fake", "v0.0.0"}, fd)
@@ -22,18 +22,18 @@ func testSession(t *testing.T, w *Workload, f fake) (*session, func() []map[stri
 func TestARequestAllocatesNothingOfOurs(t *testing.T) {
 	token := stampToken(1)
 	s, _ := testSession(t, chatWorkload("x"), fake{})
-	s.target = func(_ context.Context, a *Answer) error {
+	s.target = func(_ context.Context, _ int64, a *Answer) error {
 		for range 128 {
 			a.Text(token)
 		}
 		a.Finish("length")
 		return nil
 	}
-	c := newCall(128)
+	c := s.work.newCall()
 	spare := newBatch(cap(s.rec.fill.rows), 128)
 	n := 0
 	allocations := testing.AllocsPerRun(1000, func() {
-		s.request(c, ticket{int64(n), 0})
+		s.request(c, ticket{seq: int64(n)})
 		if n++; n%cap(spare.rows) == 0 {
 			spare, _ = s.rec.swap(spare)
 		}
@@ -45,7 +45,7 @@ func TestARequestAllocatesNothingOfOurs(t *testing.T) {
 
 func TestHandOverAllocatesNothing(t *testing.T) {
 	done := make(chan struct{})
-	p := newPool(1, func(*call, ticket) { done <- struct{}{} })
+	p := newPool(chatWorkload("x").newCall, func(*call, ticket) { done <- struct{}{} })
 	defer close(p.work)
 	if n := testing.AllocsPerRun(1000, func() { p.send(ticket{}); <-done }); n >= 1 {
 		t.Errorf("%v allocations per send", n)

@@ -31,7 +31,7 @@ func headroom(w *Workload, limit time.Duration) (float64, error) {
 	}
 	defer timer.Close()
 	rec, spare := newRecorder(rowsPerSwap, w.frames()), newBatch(rowsPerSwap, w.frames())
-	requests := newPool(w.frames(), func(c *call, t ticket) {
+	requests := newPool(w.newCall, func(c *call, t ticket) {
 		c.begin(t, w.timeout())
 		w.pretend(&c.answer)
 		c.close()
@@ -50,7 +50,7 @@ func headroom(w *Workload, limit time.Duration) (float64, error) {
 		for requests.inFlight.Load() >= inFlight {
 			runtime.Gosched()
 		}
-		requests.send(ticket{n, start})
+		requests.send(ticket{seq: n, sched: start})
 		if n%rowsPerSwap != 0 {
 			continue
 		}
@@ -72,8 +72,14 @@ func headroom(w *Workload, limit time.Duration) (float64, error) {
 
 // pretend hands over what a request would.
 func (w *Workload) pretend(a *Answer) {
-	if w.kind() == kindEmbed {
+	switch w.kind() {
+	case kindEmbed:
 		a.Vector32(make([]float32, w.Dimensions))
+		return
+	case kindSimilarity:
+		for id := range w.Top {
+			a.Hit(id, 0)
+		}
 		return
 	}
 	for range w.Tokens {

@@ -17,7 +17,8 @@ const harnessVersion = "1"
 type session struct {
 	work   *Workload
 	client Client
-	target func(context.Context, *Answer) error
+	target target
+	judge  *judge
 	sink   *sink
 	rec    *recorder
 	lines  *writer
@@ -32,17 +33,22 @@ func newSession(w *Workload, adapter Adapter, id Identity, fd string) (*session,
 	if err != nil {
 		return nil, err
 	}
+	if w.TLS {
+		ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+		defer cancel()
+		if err := newControl(w.ControlURL).trust(ctx); err != nil {
+			return nil, fmt.Errorf("the authority of %s: %w", w.BaseURL, err)
+		}
+	}
 	client, err := adapter.Open(w.settings())
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", id.SDK, err)
 	}
-	s := &session{work: w, client: client, sink: out}
-	if s.target, err = w.target(client); err != nil {
+	s := &session{work: w, client: client, sink: out, judge: newJudge(w, nil)}
+	if s.target, err = s.bind(); err != nil {
 		return nil, fmt.Errorf("%s: %w", id.SDK, err)
 	}
-	// Two seconds of requests between two swaps, which come each second.
-	rows := int(w.RateHz*2) + 64
-	s.rec = newRecorder(rows, w.frames())
+	s.rec = newRecorder(w.roomFor(), w.frames())
 	s.lines = newWriter(out, s.rec)
 	s.hello(id, adapter.Describe())
 	out.object(struct {
@@ -50,23 +56,6 @@ func newSession(w *Workload, adapter Adapter, id Identity, fd string) (*session,
 		NS   int64  `json:"ns"`
 	}{"base", base})
 	return s, nil
-}
-
-// target binds the workload to the client's capability.
-func (w *Workload) target(client Client) (func(context.Context, *Answer) error, error) {
-	input, tokens := w.input(), w.Tokens
-	if w.kind() == kindEmbed {
-		embedder, ok := client.(Embedder)
-		if !ok {
-			return nil, fmt.Errorf("no embeddings, which workload %s needs", w.Name)
-		}
-		return func(ctx context.Context, a *Answer) error { return embedder.Embed(ctx, input, a) }, nil
-	}
-	streamer, ok := client.(ChatStreamer)
-	if !ok {
-		return nil, fmt.Errorf("no streamed chat, which workload %s needs", w.Name)
-	}
-	return func(ctx context.Context, a *Answer) error { return streamer.Stream(ctx, input, tokens, a) }, nil
 }
 
 // request runs one request, judges it and records it.
@@ -80,7 +69,7 @@ func (s *session) request(c *call, t ticket) {
 // once runs and judges one request; kept is false if the request had been written off before it ended.
 func (s *session) once(c *call, t ticket) (outcome Outcome, kept bool) {
 	c.begin(t, s.work.timeout())
-	err := s.target(c.ctx, &c.answer)
+	err := s.target(c.ctx, t.seq, &c.answer)
 	expired, left := c.close()
 	if left {
 		return Timeout, false
@@ -94,18 +83,18 @@ func (s *session) once(c *call, t ticket) (outcome Outcome, kept bool) {
 		s.rec.fail(t.seq, outcome, status, err.Error())
 		return outcome, true
 	}
-	outcome, text := s.work.fault(&c.answer)
+	outcome, text := s.judge.fault(t.seq, &c.answer)
 	if outcome != OK {
 		a := &c.answer
-		s.rec.fail(t.seq, outcome, 0, fmt.Sprintf("%s (%d tokens, %d components)", text, a.tokens(), a.vector))
+		s.rec.fail(t.seq, outcome, 0, fmt.Sprintf("%s (%d tokens, %d components, %d hits)", text, a.tokens(), a.vector, len(a.hits)))
 	}
 	return outcome, true
 }
 
 func (s *session) hello(id Identity, d Description) {
 	moved := d.Moved
-	if moved == nil {
-		moved = map[string]string{}
+	if moved == nil || s.work.SDKDefaults {
+		moved = map[string]string{} // asked for its defaults, the adapter moves nothing
 	}
 	gogc := os.Getenv("GOGC")
 	if gogc == "" {

@@ -7,9 +7,16 @@ import (
 	"sealbench.org/harness/internal/mono"
 )
 
+// mark is a phase to be announced when its time has come.
 type mark struct {
 	name string
 	ns   int64
+}
+
+// move is a t0 that was not known when the writer started.
+type move struct {
+	t0    int64
+	marks []mark
 }
 
 // writer is the one goroutine that turns what was measured into record lines: about once a second, away from the
@@ -19,15 +26,15 @@ type writer struct {
 	rec   *recorder
 	stats *goStats
 	spare *batch
+	moves chan move
 	stop  chan struct{}
 	done  sync.WaitGroup
 	once  sync.Once
 }
 
 func newWriter(s *sink, rec *recorder) *writer {
-	spare := newBatch(cap(rec.fill.rows), 0)
-	spare.overheads = make([]int64, 0, cap(rec.fill.overheads))
-	return &writer{sink: s, rec: rec, stats: newGoStats(), spare: spare, stop: make(chan struct{})}
+	spare := newBatch(cap(rec.fill.rows), cap(rec.fill.overheads)/cap(rec.fill.rows))
+	return &writer{sink: s, rec: rec, stats: newGoStats(), spare: spare, moves: make(chan move, 1), stop: make(chan struct{})}
 }
 
 // start begins ticking at t0 + k s (k may be negative) and announces each mark when its time has come.
@@ -35,6 +42,9 @@ func (w *writer) start(t0 int64, marks ...mark) {
 	w.done.Add(1)
 	go w.run(t0, marks)
 }
+
+// align moves the ticks to t0 + k s, at once, and gives the marks to announce. It does not wait, and may be called once.
+func (w *writer) align(t0 int64, marks ...mark) { w.moves <- move{t0, marks} }
 
 // finish writes what is left and ends the goroutine. It may be called twice.
 func (w *writer) finish() {
@@ -55,10 +65,15 @@ func (w *writer) run(t0 int64, marks []mark) {
 			due = min(due, marks[0].ns)
 		}
 		timer.Reset(time.Duration(due - mono.Now()))
+		ended := false
 		select {
+		case <-w.rec.crowded:
+			w.flushRows()
+			continue
+		case next := <-w.moves:
+			t0, marks = next.t0, next.marks
 		case <-w.stop:
-			w.flush()
-			return
+			ended = true
 		case <-timer.C:
 		}
 		now := mono.Now()
@@ -67,6 +82,9 @@ func (w *writer) run(t0 int64, marks []mark) {
 			marks = marks[1:]
 		}
 		w.flush()
+		if ended {
+			return
+		}
 		tick = after(t0, second, now)
 	}
 }
@@ -85,6 +103,10 @@ func (w *writer) flush() {
 	w.sink.mu.Lock()
 	w.sink.put(line)
 	w.sink.mu.Unlock()
+	w.flushRows()
+}
+
+func (w *writer) flushRows() {
 	full, failures := w.rec.swap(w.spare)
 	w.sink.batch(full)
 	w.spare = full

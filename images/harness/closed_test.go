@@ -1,0 +1,178 @@
+package harness
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func closedWorkload(concurrency int) *Workload {
+	w := chatWorkload("x")
+	w.Drive, w.Concurrency, w.RateHz = driveClosed, concurrency, 0
+	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0.2, 0.5, 0.2
+	return w
+}
+
+func phasesOf(records []map[string]any) map[string]float64 {
+	phase := map[string]float64{}
+	for _, r := range ofKind(records, "phase") {
+		phase[r["name"].(string)] = r["ns"].(float64)
+	}
+	return phase
+}
+
+func TestClosedDriveSendsWhenTheLastRequestEnded(t *testing.T) {
+	w := closedWorkload(3)
+	var inFlight, most atomic.Int64
+	records := launch(t, w, fake{func(ctx context.Context, a *Answer) error {
+		most.Store(max(most.Load(), inFlight.Add(1)))
+		defer inFlight.Add(-1)
+		time.Sleep(2 * time.Millisecond)
+		return good(ctx, a)
+	}})
+	account, rows := ofKind(records, "closed")[0], rowsOf(records)
+	if account["sent"] != float64(len(rows)) || account["concurrency"] != 3.0 || len(rows) < 100 {
+		t.Errorf("%d rows, account %v", len(rows), account)
+	}
+	if most.Load() != 3 {
+		t.Errorf("%d requests in flight together, not 3", most.Load())
+	}
+	if len(ofKind(records, "selftest")) != 0 || len(ofKind(records, "open")) != 0 {
+		t.Error("a closed drive has no self-test and no schedule")
+	}
+	seen := map[any]bool{}
+	for _, r := range rows {
+		if r[1] != r[2] || r[5] != 0.0 || seen[r[0]] {
+			t.Fatalf("row %v", r)
+		}
+		seen[r[0]] = true
+	}
+}
+
+func TestT0OfAClosedDriveIsItsFirstSendAfterWarmup(t *testing.T) {
+	records := launch(t, closedWorkload(4), fake{func(ctx context.Context, a *Answer) error {
+		time.Sleep(time.Millisecond)
+		return good(ctx, a)
+	}})
+	phase, base := phasesOf(records), records[1]["ns"].(float64)
+	if len(phase) != 3 {
+		t.Fatalf("phases %v", phase)
+	}
+	if warm := phase["measure"] - phase["warmup"]; warm < 0.2*nsPerSecond || warm > 0.3*nsPerSecond {
+		t.Errorf("warm-up of %v ns", warm)
+	}
+	if measured := (phase["drain"] - phase["measure"]) / nsPerSecond; measured < 0.4999 || measured > 0.5001 {
+		t.Errorf("measured for %v s", measured)
+	}
+	first := 1e18
+	for _, r := range rowsOf(records) {
+		// Whatever was sent at or after the end of warm-up was sent at or after t0.
+		if sent := base + r[2].(float64); sent >= phase["warmup"]+0.2*nsPerSecond {
+			first = min(first, sent)
+		}
+	}
+	if late := first - phase["measure"]; late < -1000 || late > 1000 { // float64 holds ns of days only roughly
+		t.Errorf("the first request after warm-up was sent %v ns after t0", late)
+	}
+	if !hasSnapshot(records, phase["measure"]) {
+		t.Error("no snapshot at t0")
+	}
+}
+
+func TestAClosedDriveStartsNothingThatCouldNotEnd(t *testing.T) {
+	w := closedWorkload(1)
+	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0, 1, 1
+	begun := time.Now()
+	records := launch(t, w, fake{func(ctx context.Context, a *Answer) error {
+		time.Sleep(600 * time.Millisecond)
+		return good(ctx, a)
+	}})
+	for _, r := range rowsOf(records) {
+		if r[5] != 0.0 {
+			t.Errorf("row %v", r)
+		}
+	}
+	if took := time.Since(begun); took < 1900*time.Millisecond || took > 3*time.Second {
+		t.Errorf("took %v: the phases must be full, whatever the requests do", took)
+	}
+}
+
+func TestAClosedDriveThatHangsIsWrittenOff(t *testing.T) {
+	w := closedWorkload(2)
+	release := make(chan struct{})
+	defer close(release)
+	records := launch(t, w, fake{func(context.Context, *Answer) error { <-release; return nil }})
+	rows := rowsOf(records)
+	if len(rows) != 2 || rows[0][5] != float64(Timeout) || rows[1][5] != float64(Timeout) {
+		t.Errorf("rows %v", rows)
+	}
+}
+
+// At the highest rate there can be, with the writer at work, nothing of ours allocates, and no row is lost.
+func TestAClosedDriveAtFullSpeedAllocatesNothing(t *testing.T) {
+	w := closedWorkload(1)
+	w.Name, w.Kind, w.Vectors, w.Top, w.Dimensions = "similarity-8x4", kindSimilarity, 8, 2, 4
+	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0.05, 0.15, 0
+	records := launch(t, w, &memory{})
+	snapshots := ofKind(records, "go")
+	var from, to map[string]any
+	phase := phasesOf(records)
+	for _, one := range snapshots {
+		if from == nil && one["ns"].(float64) >= phase["measure"] {
+			from = one
+		}
+		to = one
+	}
+	objects := to["alloc_objects"].(float64) - from["alloc_objects"].(float64)
+	rows := rowsOf(records)
+	t.Logf("%d requests, %v objects", len(rows), objects)
+	if len(rows) < 20_000 {
+		t.Errorf("only %d requests", len(rows))
+	}
+	// What is left is the runtime's own, and the writer's timers: nothing that grows with the requests.
+	if objects > float64(len(rows))/100 {
+		t.Errorf("%v objects for %d requests", objects, len(rows))
+	}
+	if ofKind(records, "closed")[0]["sent"] != float64(len(rows)) {
+		t.Errorf("%d rows, %v", len(rows), ofKind(records, "closed")[0])
+	}
+}
+
+// memory is an SDK that keeps vectors and finds the nearest ones without allocating.
+type memory struct {
+	mu      sync.Mutex
+	vectors [][]float32
+	spoil   func(hits []hit) []hit
+	scores  []hit
+}
+
+func (m *memory) Describe() Description         { return Description{} }
+func (m *memory) Open(Settings) (Client, error) { return m, nil }
+func (m *memory) Close() error                  { return nil }
+func (m *memory) Load(_ context.Context, vectors [][]float32) error {
+	m.vectors = vectors
+	m.scores = make([]hit, 0, len(vectors)+1)
+	return nil
+}
+
+func (m *memory) Search(_ context.Context, query []float32, top int, answer *Answer) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	best := m.scores[:0]
+	for id, vector := range m.vectors {
+		best = append(best, hit{id, float32(dot(vector, query))})
+		for i := len(best) - 1; i > 0 && best[i].score > best[i-1].score; i-- {
+			best[i], best[i-1] = best[i-1], best[i]
+		}
+		best = best[:min(len(best), top)]
+	}
+	if m.spoil != nil {
+		best = m.spoil(best)
+	}
+	for _, one := range best {
+		answer.Hit(one.id, one.score)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package harness
+
+import "strings"
+
+const (
+	chatWords = 32
+
+	// What a chat template, and a picture, may add to the tokens of a prompt.
+	templateTokens = 256
+	imageTokens    = 1024
+	// A BERT encoder puts one special token before the text and one behind it; a Llama one puts one before it.
+	bertSpecials  = 2
+	llamaSpecials = 1
+)
+
+// input is the text of every request: a pure function of the workload, so all SDKs send the same.
+//
+// A chat prompt has 32 words. For an embedding the text has exactly Tokens tokens, special ones included, by the rules
+// of who counts: the stub counts words; our GGUF models, one token per character; our ONNX encoder, words of its list.
+// Of a foreign model nobody knows: it gets the characters, which are at most Tokens tokens and never too long for it.
+func (w *Workload) input() string {
+	switch {
+	case w.kind() != kindEmbed:
+		return phrase(chatWords, syllables("bdfgklmnprstvz"))
+	case w.stamped():
+		return phrase(w.Tokens, syllables("bdfgklmnprstvz"))
+	case w.ModelPath != "" && !strings.HasSuffix(w.ModelPath, ".gguf"):
+		return phrase(max(w.Tokens-bertSpecials, 1), listed)
+	}
+	return characters(max(w.Tokens-llamaSpecials, 1))
+}
+
+// contextTokens is an upper bound of what one request needs: no tokeniser makes more tokens than bytes.
+func (w *Workload) contextTokens() int {
+	switch w.kind() {
+	case kindEmbed:
+		return w.Tokens
+	case kindChat:
+		return len(w.input()) + templateTokens + w.Tokens
+	case kindImage:
+		return len(w.input()) + templateTokens + imageTokens + w.Tokens
+	}
+	return 0
+}
+
+// phrase joins words that come from one fixed sequence of random numbers.
+func phrase(words int, word func(*splitmix) string) string {
+	state := splitmix(512)
+	all := make([]string, words)
+	for i := range all {
+		all[i] = word(&state)
+	}
+	return strings.Join(all, " ")
+}
+
+// syllables makes words of two random syllables.
+func syllables(consonants string) func(*splitmix) string {
+	const vowels = "aeiou"
+	return func(state *splitmix) string {
+		var word [4]byte
+		for i := 0; i < len(word); i += 2 {
+			n := state.next()
+			word[i] = consonants[n%uint64(len(consonants))]
+			word[i+1] = vowels[n>>32%uint64(len(vowels))]
+		}
+		return string(word[:])
+	}
+}
+
+// listed takes a word of the ONNX encoder's list, which is every third of the words of two syllables in the order of
+// these letters. Other words would be several tokens.
+func listed(state *splitmix) string {
+	const consonants, vowels, step, words = "bdfgklmnprst", "aeiou", 3, 512
+	n := int(state.next()%words) * step
+	var word [4]byte
+	for i := len(word) - 1; i > 0; i -= 2 {
+		word[i] = vowels[n%len(vowels)]
+		n /= len(vowels)
+		word[i-1] = consonants[n%len(consonants)]
+		n /= len(consonants)
+	}
+	return string(word[:])
+}
+
+// characters is a text of n characters without a blank at its end, which an SDK or a server might trim.
+func characters(n int) string {
+	text := phrase(n/5+1, syllables("bdfgklmnprstvz"))[:n]
+	if text[n-1] == ' ' {
+		text = text[:n-1] + "a"
+	}
+	return text
+}
