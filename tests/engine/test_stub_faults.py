@@ -26,10 +26,10 @@ class Programs:
     workload: Path
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+@pytest.fixture(scope="module", params=["go-openai", "net-http"])
+def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Programs:
     folder = tmp_path_factory.mktemp("programs")
-    return Programs(build_stub(folder), build_workload(folder, "go-openai"))
+    return Programs(build_stub(folder), build_workload(folder, request.param))
 
 
 def drive(program: Path, folder: Path, url: str, workload: dict[str, Any], *arguments: str) -> list[dict[str, Any]]:
@@ -105,6 +105,22 @@ def test_another_number_of_tokens_is_a_wrong_answer(programs: Programs, tmp_path
     with running_stub(programs.stub, tmp_path, dimensions=384) as stub:
         count = outcomes(drive(programs.workload, tmp_path, stub.url, EMBED))
     assert set(count) == {WRONG_ANSWER}
+
+
+@pytest.mark.parametrize("workload", [CHAT, EMBED], ids=["chat", "embed"])
+def test_a_closed_drive_keeps_its_concurrency(programs: Programs, tmp_path: Path, workload: dict[str, Any]) -> None:
+    closed = workload | {"drive": "closed", "concurrency": 3}
+    with running_stub(programs.stub, tmp_path) as stub:
+        records = drive(programs.workload, tmp_path, stub.url, closed)
+    rows = [row for record in records if record["k"] == "req" for row in record["rows"]]
+    (account,) = [record for record in records if record["k"] == "closed"]
+    assert account == {"k": "closed", "sent": len(rows), "concurrency": 3}
+    assert {row[5] for row in rows} == {OK}
+    assert all(row[1] == row[2] for row in rows)
+    ends = sorted([(row[2], 1) for row in rows] + [(row[4], -1) for row in rows])
+    in_flight = [sum(step for _, step in ends[: i + 1]) for i in range(min(len(ends), 1000))]
+    assert max(in_flight) == 3
+    assert [record["name"] for record in records if record["k"] == "phase"] == ["warmup", "measure", "drain", "done"]
 
 
 def test_bench_drive_gives_go_test_text(programs: Programs, tmp_path: Path) -> None:

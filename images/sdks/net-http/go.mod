@@ -1,0 +1,3 @@
+module sealbench.org/sdks/net-http
+
+go 1.26.6
