@@ -17,7 +17,7 @@ func chatWorkload(url string) *Workload {
 	return &Workload{
 		Schema: schemaWorkload, Name: "chat-stream-128", Drive: driveOpen, Arrival: arrivalPoisson, RateHz: 40, Seed: 1,
 		WarmupSeconds: 0.1, DurationSeconds: 0.5, DrainSeconds: 0.1, MaxInFlight: 512, RequestTimeoutSeconds: 30,
-		BaseURL: url, Model: stubModel, Tokens: 128, Dimensions: 768,
+		BaseURL: url, Model: stubModel, Tokens: 128, Dimensions: 768, TextUnit: unitWords, Concurrency: 1,
 	}
 }
 

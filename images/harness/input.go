@@ -8,26 +8,24 @@ const (
 	// What a chat template, and a picture, may add to the tokens of a prompt.
 	templateTokens = 256
 	imageTokens    = 1024
-	// A BERT encoder puts one special token before the text and one behind it; a Llama one puts one before it.
-	bertSpecials  = 2
-	llamaSpecials = 1
 )
 
 // input is the text of every request: a pure function of the workload, so all SDKs send the same.
 //
 // A chat prompt has 32 words. For an embedding the text has exactly Tokens tokens, special ones included, by the rules
-// of who counts: the stub counts words; our GGUF models, one token per character; our ONNX encoder, words of its list.
-// Of a foreign model nobody knows: it gets the characters, which are at most Tokens tokens and never too long for it.
+// of who counts: words or characters. Of a model that the user brought nobody knows: it gets the characters, which are
+// at most Tokens tokens, and so never too long for it.
 func (w *Workload) input() string {
+	size := max(w.Tokens-w.SpecialTokens, 1)
 	switch {
 	case w.kind() != kindEmbed:
-		return phrase(chatWords, syllables("bdfgklmnprstvz"))
-	case w.stamped():
-		return phrase(w.Tokens, syllables("bdfgklmnprstvz"))
-	case w.ModelPath != "" && !strings.HasSuffix(w.ModelPath, ".gguf"):
-		return phrase(max(w.Tokens-bertSpecials, 1), listed)
+		return phrase(chatWords, syllables)
+	case w.TextUnit == unitCharacters || w.OwnModel:
+		return characters(size)
+	case w.ModelPath != "":
+		return phrase(size, listed)
 	}
-	return characters(max(w.Tokens-llamaSpecials, 1))
+	return phrase(size, syllables)
 }
 
 // contextTokens is an upper bound of what one request needs: no tokeniser makes more tokens than bytes.
@@ -53,18 +51,16 @@ func phrase(words int, word func(*splitmix) string) string {
 	return strings.Join(all, " ")
 }
 
-// syllables makes words of two random syllables.
-func syllables(consonants string) func(*splitmix) string {
-	const vowels = "aeiou"
-	return func(state *splitmix) string {
-		var word [4]byte
-		for i := 0; i < len(word); i += 2 {
-			n := state.next()
-			word[i] = consonants[n%uint64(len(consonants))]
-			word[i+1] = vowels[n>>32%uint64(len(vowels))]
-		}
-		return string(word[:])
+// syllables makes a word of two random syllables.
+func syllables(state *splitmix) string {
+	const consonants, vowels = "bdfgklmnprstvz", "aeiou"
+	var word [4]byte
+	for i := 0; i < len(word); i += 2 {
+		n := state.next()
+		word[i] = consonants[n%uint64(len(consonants))]
+		word[i+1] = vowels[n>>32%uint64(len(vowels))]
 	}
+	return string(word[:])
 }
 
 // listed takes a word of the ONNX encoder's list, which is every third of the words of two syllables in the order of
@@ -84,7 +80,7 @@ func listed(state *splitmix) string {
 
 // characters is a text of n characters without a blank at its end, which an SDK or a server might trim.
 func characters(n int) string {
-	text := phrase(n/5+1, syllables("bdfgklmnprstvz"))[:n]
+	text := phrase(n/5+1, syllables)[:n]
 	if text[n-1] == ' ' {
 		text = text[:n-1] + "a"
 	}

@@ -101,11 +101,15 @@ func TestInputsHaveTheTokensThatTheModelCounts(t *testing.T) {
 	if got := len(strings.Fields(w.input())); got != 512 {
 		t.Errorf("the stub would count %d tokens", got)
 	}
-	w.Model, w.ModelPath = "tiny-embed", "/repro/models/tiny-embed.gguf"
+	w.Model, w.ModelPath, w.TextUnit, w.SpecialTokens = "engine", "/repro/models/embed.gguf", unitCharacters, 1
 	if text := w.input(); len(text) != 511 || strings.HasSuffix(text, " ") || !w.ours() {
 		t.Errorf("%d characters, the last is %q", len(text), text[len(text)-1:])
 	}
-	w.ModelPath = "/repro/models/tiny-bert"
+	w.OwnModel, w.TextUnit = true, unitWords
+	if text := w.input(); len(text) != 511 || w.ours() {
+		t.Errorf("a model of the user's own gets %d characters, ours %v", len(text), w.ours())
+	}
+	w.OwnModel, w.ModelPath, w.SpecialTokens = false, "/repro/models/encoder", 2
 	words := strings.Fields(w.input())
 	if len(words) != 510 || slices.Contains(words, "") || words[0] == words[1] {
 		t.Errorf("%d words: %.40q", len(words), words)
@@ -142,7 +146,7 @@ func listedWords() []string {
 
 func TestTextOfRealModelsIsJudgedByWhatIsKnown(t *testing.T) {
 	foreign, ours := chatWorkload("x"), chatWorkload("x")
-	foreign.Model, ours.Model = "llama", "tiny-chat"
+	foreign.Model, ours.Model, ours.TextUnit = "llama", "other", unitCharacters
 	foreign.Tokens, ours.Tokens = 4, 4
 	say := func(pieces []string, reason string, output int) func(*Answer) {
 		return func(a *Answer) {

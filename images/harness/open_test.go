@@ -160,6 +160,8 @@ func TestUsageErrorsExit64(t *testing.T) {
 		strings.Replace(ok, "bench", "closed", 1):                                                             "duration_seconds",
 		strings.Replace(ok, `"tokens"`, `"concurrency":0,"tokens"`, 1):                                        "concurrency",
 		strings.Replace(ok, `"tokens"`, `"kind":"vision","tokens"`, 1):                                        "kind",
+		strings.Replace(ok, `"tokens"`, `"text_unit":"syllables","tokens"`, 1):                                "text_unit",
+		strings.Replace(ok, `"tokens"`, `"kind":"probe","tokens"`, 1):                                         "go together",
 		strings.Replace(ok, `"tokens"`, `"tls":true,"tokens"`, 1):                                             "control_url",
 		strings.Replace(ok, `"http://127.0.0.1:1"`, `""`, 1):                                                  "model_path",
 		strings.Replace(ok, `"tokens"`, `"kind":"similarity","dimensions":8,"t"`, 1):                          "unknown field",

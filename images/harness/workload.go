@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -21,12 +20,15 @@ const (
 const (
 	schemaWorkload = "repro.workload/1"
 	stubModel      = "stub"
-	tinyModel      = "tiny" // how the names of our synthetic models begin
+
+	unitWords      = "words"
+	unitCharacters = "characters"
 
 	kindEmbed      = "embed"
 	kindChat       = "chat-stream"
 	kindSimilarity = "similarity"
 	kindImage      = "chat-image"
+	kindProbe      = "probe" // of drive probe, which asks for one thing after the other
 
 	driveOpen   = "open"
 	driveClosed = "closed"
@@ -37,7 +39,7 @@ const (
 )
 
 var (
-	kinds  = []string{kindEmbed, kindChat, kindSimilarity, kindImage}
+	kinds  = []string{kindEmbed, kindChat, kindSimilarity, kindImage, kindProbe}
 	drives = []string{driveOpen, driveClosed, driveBench, driveProbe}
 )
 
@@ -64,6 +66,9 @@ type Workload struct {
 	Vectors       int    `json:"vectors"`     // kind similarity: how many are searched
 	Top           int    `json:"top"`         // and how many are asked for
 	SDKDefaults   bool   `json:"sdk_defaults"`
+	TextUnit      string `json:"text_unit"`      // what the model's tokeniser makes one token of
+	SpecialTokens int    `json:"special_tokens"` // how many it adds itself
+	OwnModel      bool   `json:"own_model"`      // the user's, of which nothing is known
 	ModelPath     string `json:"model_path"`
 	ProjectorPath string `json:"projector_path"`
 	LibraryPath   string `json:"library_path"`
@@ -77,7 +82,7 @@ func parseWorkload(text string) (*Workload, error) {
 	if text == "" {
 		return nil, fmt.Errorf("%s is not set; it says what to measure (docs/harness.md)", EnvWorkload)
 	}
-	w := &Workload{MaxInFlight: 512, RequestTimeoutSeconds: 30, Concurrency: 1}
+	w := &Workload{MaxInFlight: 512, RequestTimeoutSeconds: 30, Concurrency: 1, TextUnit: unitWords}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(w); err != nil {
@@ -121,21 +126,24 @@ func (w *Workload) driveRules() []rule {
 		{w.Concurrency < 1 || w.Concurrency > maxConcurrency, fmt.Sprintf("concurrency is not in 1 to %d", maxConcurrency)},
 		{w.RequestTimeoutSeconds <= 0, "request_timeout_seconds is not above 0"},
 		{w.Threads < 0, "threads is negative"},
+		{w.TextUnit != unitWords && w.TextUnit != unitCharacters, fmt.Sprintf("text_unit %q is neither %q nor %q", w.TextUnit, unitWords, unitCharacters)},
+		{w.SpecialTokens < 0, "special_tokens is negative"},
 		{w.TLS && w.ControlURL == "", "tls without control_url, which has the authority's certificate"},
 	}
 }
 
 func (w *Workload) kindRules() []rule {
 	kind := w.kind()
-	search := kind == kindSimilarity
+	search, probe := kind == kindSimilarity, w.Drive == driveProbe
 	return []rule{
 		{kind == "", fmt.Sprintf("kind %q of workload %q is none of %s", w.Kind, w.Name, strings.Join(kinds, ", "))},
 		// Without an address there must be something in this process: a model, or vectors in memory.
-		{w.BaseURL == "" && w.ModelPath == "" && !search, "base_url is empty, and so is model_path"},
+		{probe != (kind == kindProbe), "drive probe and kind probe go together"},
+		{w.BaseURL == "" && w.ModelPath == "" && !search && !probe, "base_url is empty, and so is model_path"},
 		{!search && w.Tokens < 1, "tokens is not above 0"},
-		{(search || kind == kindEmbed) && w.Dimensions < 1, "dimensions is not above 0"},
+		{(search || probe || kind == kindEmbed) && w.Dimensions < 1, "dimensions is not above 0"},
 		{search && (w.Top < 1 || w.Top > w.Vectors), "top is not in 1 to vectors"},
-		{search && w.Drive != driveProbe && w.Vectors > maxVectors, fmt.Sprintf("vectors is above %d", maxVectors)},
+		{search && w.Vectors > maxVectors, fmt.Sprintf("vectors is above %d", maxVectors)},
 	}
 }
 
@@ -163,9 +171,10 @@ func (w *Workload) stamped() bool {
 	return w.Model == stubModel || strings.HasPrefix(w.Model, stubModel+"+")
 }
 
-// ours tells whether the model is one of our synthetic ones, whose tokens can be counted from outside.
+// ours tells whether the model is one of our synthetic ones, whose tokens can be counted from outside: it was not
+// brought by the user, and runs in this process or takes each character for a token, which no other model does.
 func (w *Workload) ours() bool {
-	return strings.HasPrefix(path.Base(w.ModelPath), tinyModel) || strings.HasPrefix(w.Model, tinyModel)
+	return !w.stamped() && !w.OwnModel && (w.ModelPath != "" || w.TextUnit == unitCharacters)
 }
 
 // alone tells whether one request runs after the other.
