@@ -36,7 +36,7 @@ def check_go_module(folder: Path, require: tuple[str, str] | None = None) -> Non
         raise bad(file, require[0], f"sdk.yaml says {require[1]}, go.mod requires {found}")
     if required and not (folder / "go.sum").is_file():
         raise CatalogueError(
-            f"{folder / 'go.sum'} is missing", "go.sum binds every module by hash", "run `go mod tidy` in the folder"
+            f"{folder / 'go.sum'} is missing", "go.sum binds every module by hash", f"run `repro lock --entry {folder}`"
         )
 
 

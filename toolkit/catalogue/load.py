@@ -129,14 +129,14 @@ def _check_references(catalogue: Catalogue) -> None:
                     raise bad(file, "wire", f"backend {backend!r} does not speak {entry.wire!r}")
 
 
-def read_sdk(file: Path) -> SdkEntry:
-    """One ``sdk.yaml`` with the rules of its go.mod. Raises CatalogueError naming file and key."""
+def read_sdk(file: Path, *, module: bool = True) -> SdkEntry:
+    """One ``sdk.yaml``, with the rules of its go.mod unless that is yet to be made. Raises CatalogueError."""
     data = parse(file, entries.Sdk)
     _same_id(file, data.id)
     if not EXACT_VERSION.match(data.version):
         raise bad(file, "version", f"{data.version!r} is not one exact version such as v1.2.3")
     _check_package(file, data.package)
-    if data.build == "go":
+    if data.build == "go" and module:
         check_go_module(file.parent, require=None if data.null else (data.module, data.version))
     return SdkEntry(
         id=data.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,14 @@ def lock(
     base: Annotated[
         bool, typer.Option("--base/--no-base", help="Also lock the base's packages anew (not with --sdk).")
     ] = False,
+    entry: Annotated[
+        Path | None,
+        typer.Option(
+            "--entry",
+            metavar="DIR",
+            help="Make go.mod, go.sum and lock.json of a new SDK entry from its sdk.yaml and adapter.",
+        ),
+    ] = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -31,6 +40,9 @@ def lock(
 ) -> None:
     """Pin every input by digest, or check that all are."""
     with command(json_mode=json_mode, quiet=quiet) as output:
+        if entry is not None:
+            _new_entry(entry, store, output)
+            return
         from toolkit.catalogue import load_catalogue
         from toolkit.fetch.stage import check_lock, lock_entry, module_folders, relock
         from toolkit.fetch.store import Store
@@ -50,6 +62,15 @@ def lock(
         names = [folder.name for folder in folders]
         output.document({"schema": "repro.lock-report/1", "locked": names, "problems": []})
         output.data(f"locked {', '.join(names)}")
+
+
+def _new_entry(folder: Path, store: Path | None, output: Output) -> None:
+    from toolkit.fetch.store import Store
+    from toolkit.fetch.tidy import tidy_entry
+
+    lock = tidy_entry(Store.open(store), folder.resolve(), report=output.talk)
+    output.document({"schema": "repro.lock-report/1", "locked": [folder.resolve().name], "problems": []})
+    output.data(f"wrote go.mod, go.sum and lock.json ({len(lock.files)} module files) in {folder}")
 
 
 def _report(problems: list[str], output: Output) -> None:

@@ -13,20 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toolkit import resources
 from toolkit.build import targets
 from toolkit.canonical import digest, sha256_file, write_atomic
 from toolkit.catalogue.gomod import EXACT_VERSION
 from toolkit.errors import InputUnavailable, UsageError
-from toolkit.fetch import gomod, inputs
-from toolkit.fetch.clients import run
+from toolkit.fetch import inputs
 from toolkit.fetch.store import Store
-from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty, read_lock
+from toolkit.fetch.tidy import host_go, resolve
+from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty
 from toolkit.model.catalogue import SdkEntry
 
 PINNED = "pinned"
 _HEX = 12
-_GO_SECONDS = 600.0
 _SKIPPED = (".git", ".hg", ".svn")
 _MODULE_LINE = re.compile(r"^module\s+\"?([^\s\"]+)\"?", re.MULTILINE)
 Report = Callable[[str], None]
@@ -119,15 +117,16 @@ def _checkout(entry: SdkEntry, text: str) -> Path:
 
 
 def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Report) -> None:
-    chain = read_lock().toolchain
-    tar = inputs.fetch_toolchain(store, chain, offline=False, report=report)
-    go = inputs.unpacked_go(store, tar, chain.tar_sha256)
+    go = host_go(store, report)
     with store.lock("derive"), store.temporary() as folder:
         copy = folder / entry.id
         shutil.copytree(entry.folder, copy, ignore=shutil.ignore_patterns("lock.json"))
         if wanted.source is not None:
             _copy_checkout(wanted.source, copy / targets.CHECKOUT)
-        _resolve(go, entry, copy, wanted)
+        first = ["get", f"{entry.module}@{wanted.version}"]
+        if wanted.source is not None:
+            first = ["mod", "edit", f"-replace={entry.module}=./{targets.CHECKOUT}"]
+        resolve(go, entry, copy, f"at {wanted.version}", first)
         files = inputs.lock_modules(store, copy, go)
         lock = ModulesLock(file_sha256(copy / "go.mod"), file_sha256(copy / "go.sum"), files)
         write_atomic(copy / "lock.json", pretty(modules_json(lock)))
@@ -141,32 +140,3 @@ def _copy_checkout(source: Path, target: Path) -> None:
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
-
-
-def _resolve(go: Path, entry: SdkEntry, copy: Path, wanted: Wanted) -> None:
-    """Let Go choose the other modules, with the harness beside as the build has it; then take the harness out again."""
-    version, checkout = wanted.version, wanted.source is not None
-    modcache = copy.parent / "mod"
-    harness = copy.parent / "harness"
-    shutil.copytree(resources.images_dir() / "harness", harness)
-    test = copy / entry.package / "workload_test.go"
-    test.write_bytes(targets.workload_test(entry))
-    env = {**gomod.environment(modcache), "GOFLAGS": "-modcacherw -mod=mod"}
-    edits = [f"-require={targets.HARNESS_MODULE}@v0.0.0", f"-replace={targets.HARNESS_MODULE}=../harness"]
-    edits += [f"-replace={entry.module}=./{targets.CHECKOUT}"] if checkout else []
-    steps = [["mod", "edit", *edits]]
-    steps += [] if checkout else [["get", f"{entry.module}@{version}"]]
-    steps += [
-        ["mod", "tidy"],
-        ["mod", "edit", f"-droprequire={targets.HARNESS_MODULE}", f"-dropreplace={targets.HARNESS_MODULE}"],
-        ["mod", "edit", f"-go={read_lock().toolchain.go}", "-toolchain=none"],
-    ]
-    for step in steps:
-        outcome = run([str(go), *step], env=env, cwd=copy, timeout_seconds=_GO_SECONDS)
-        if not outcome.ok:
-            raise InputUnavailable(
-                f"go could not resolve {entry.id} at {version}",
-                outcome.text,
-                "check the version, the network and GOPROXY; a newer SDK may also need another adapter or a newer Go",
-            )
-    test.unlink()
