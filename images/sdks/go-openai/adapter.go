@@ -3,6 +3,7 @@ package adapter
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 
@@ -33,10 +34,28 @@ func (c *client) Close() error { return nil }
 
 // Stream implements harness.ChatStreamer.
 func (c *client) Stream(ctx context.Context, prompt string, maxTokens int, answer *harness.Answer) error {
+	return c.stream(ctx, openai.ChatCompletionMessage{Content: prompt}, maxTokens, answer)
+}
+
+// StreamImage implements harness.ImageChatter. The SDK takes a URL only, so its user encodes the picture.
+func (c *client) StreamImage(
+	ctx context.Context, prompt string, image harness.Image, maxTokens int, answer *harness.Answer,
+) error {
+	url := "data:" + image.MIME + ";base64," + base64.StdEncoding.EncodeToString(image.Data)
+	return c.stream(ctx, openai.ChatCompletionMessage{MultiContent: []openai.ChatMessagePart{
+		{Type: openai.ChatMessagePartTypeText, Text: prompt},
+		{Type: openai.ChatMessagePartTypeImageURL, ImageURL: &openai.ChatMessageImageURL{URL: url}},
+	}}, maxTokens, answer)
+}
+
+func (c *client) stream(
+	ctx context.Context, message openai.ChatCompletionMessage, maxTokens int, answer *harness.Answer,
+) error {
+	message.Role = openai.ChatMessageRoleUser
 	stream, err := c.api.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
 		Model:     c.model,
 		MaxTokens: maxTokens,
-		Messages:  []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}},
+		Messages:  []openai.ChatCompletionMessage{message},
 	})
 	if err != nil {
 		return err
@@ -59,9 +78,21 @@ func (c *client) Stream(ctx context.Context, prompt string, maxTokens int, answe
 
 // Embed implements harness.Embedder.
 func (c *client) Embed(ctx context.Context, text string, answer *harness.Answer) error {
+	return c.embed(ctx, text, "", answer)
+}
+
+// EmbedBase64 implements harness.Base64Embedder. A server that answers with floats all the same is an error of the SDK.
+func (c *client) EmbedBase64(ctx context.Context, text string, answer *harness.Answer) error {
+	return c.embed(ctx, text, openai.EmbeddingEncodingFormatBase64, answer)
+}
+
+func (c *client) embed(
+	ctx context.Context, text string, format openai.EmbeddingEncodingFormat, answer *harness.Answer,
+) error {
 	response, err := c.api.CreateEmbeddings(ctx, openai.EmbeddingRequestStrings{
-		Model: openai.EmbeddingModel(c.model),
-		Input: []string{text},
+		Model:          openai.EmbeddingModel(c.model),
+		Input:          []string{text},
+		EncodingFormat: format,
 	})
 	if err != nil {
 		return err
