@@ -97,7 +97,7 @@ def test_list_sdks_as_json(repro: Repro) -> None:
     assert problems(done.json, "list") == []
     assert set(done.json) == {"schema", "sdks"}
     entry = next(one for one in done.json["sdks"] if one["id"] == SDK)
-    assert entry["workloads"] == ["chat-stream-128", "embed-512"]
+    assert entry["workloads"] == ["chat-stream-128", "embed-512", "chat-image"]
     assert entry["backends"] == ["stub"]
 
 

@@ -52,9 +52,10 @@ func (c *client) stream(
 	ctx context.Context, message anthropic.MessageParam, maxTokens int, answer *harness.Answer,
 ) error {
 	stream := c.api.Messages.NewStreaming(ctx, anthropic.MessageNewParams{
-		Model:     c.model,
-		MaxTokens: int64(maxTokens),
-		Messages:  []anthropic.MessageParam{message},
+		Model:       c.model,
+		MaxTokens:   int64(maxTokens),
+		Temperature: anthropic.Float(0),
+		Messages:    []anthropic.MessageParam{message},
 	})
 	defer stream.Close()
 	for stream.Next() {

@@ -25,18 +25,17 @@ type adapter struct{}
 func (adapter) Describe() harness.Description { return harness.Description{} }
 
 func (adapter) Open(s harness.Settings) (harness.Client, error) {
-	ctx, c, errs := context.Background(), &client{}, [3]error{}
-	c.llm, errs[0] = chat.NewChatModel(ctx, &chat.ChatModelConfig{APIKey: s.APIKey, BaseURL: s.BaseURL, Model: s.Model})
-	c.floats, errs[1] = newEmbedder(ctx, s, embedding.EmbeddingEncodingFormatFloat)
-	c.texts, errs[2] = newEmbedder(ctx, s, embedding.EmbeddingEncodingFormatBase64)
+	c, errs := &client{}, [3]error{}
+	config := &chat.ChatModelConfig{APIKey: s.APIKey, BaseURL: s.BaseURL, Model: s.Model}
+	c.llm, errs[0] = chat.NewChatModel(context.Background(), config)
+	c.floats, errs[1] = newEmbedder(s, embedding.EmbeddingEncodingFormatFloat)
+	c.texts, errs[2] = newEmbedder(s, embedding.EmbeddingEncodingFormatBase64)
 	return c, errors.Join(errs[:]...)
 }
 
 // newEmbedder makes the component for one format: it is part of its configuration. Float is the SDK's own default.
-func newEmbedder(
-	ctx context.Context, s harness.Settings, format embedding.EmbeddingEncodingFormat,
-) (*embedding.Embedder, error) {
-	return embedding.NewEmbedder(ctx, &embedding.EmbeddingConfig{
+func newEmbedder(s harness.Settings, format embedding.EmbeddingEncodingFormat) (*embedding.Embedder, error) {
+	return embedding.NewEmbedder(context.Background(), &embedding.EmbeddingConfig{
 		APIKey: s.APIKey, BaseURL: s.BaseURL, Model: s.Model, EncodingFormat: &format,
 	})
 }
@@ -80,10 +79,8 @@ func (c *client) StreamTemplate(
 	return c.stream(ctx, messages, maxTokens, answer)
 }
 
-func (c *client) stream(
-	ctx context.Context, messages []*schema.Message, maxTokens int, answer *harness.Answer,
-) error {
-	reader, err := c.llm.Stream(ctx, messages, model.WithMaxTokens(maxTokens))
+func (c *client) stream(ctx context.Context, messages []*schema.Message, maxTokens int, answer *harness.Answer) error {
+	reader, err := c.llm.Stream(ctx, messages, model.WithMaxTokens(maxTokens), model.WithTemperature(0))
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (c *client) StreamImage(
 func (c *client) stream(
 	ctx context.Context, contents []*genai.Content, maxTokens int, answer *harness.Answer,
 ) error {
-	config := &genai.GenerateContentConfig{MaxOutputTokens: int32(maxTokens)}
+	config := &genai.GenerateContentConfig{MaxOutputTokens: int32(maxTokens), Temperature: genai.Ptr[float32](0)}
 	for response, err := range c.models.GenerateContentStream(ctx, c.model, contents, config) {
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ func (c *client) StreamImage(
 func (c *client) stream(
 	ctx context.Context, options ai.StreamTextOptions, maxTokens int, answer *harness.Answer,
 ) error {
-	options.Model, options.MaxTokens = c.chat, &maxTokens
+	options.Model, options.MaxTokens, options.Temperature = c.chat, &maxTokens, new(float64)
 	result, err := ai.StreamText(ctx, options)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func (c *client) StreamImage(
 	}}, maxTokens, answer)
 }
 
+// stream sends no temperature: the SDK leaves out a zero, so the server's own applies.
 func (c *client) stream(
 	ctx context.Context, message openai.ChatCompletionMessage, maxTokens int, answer *harness.Answer,
 ) error {

@@ -73,6 +73,7 @@ func (c *client) StreamTemplate(
 	return c.Stream(ctx, text, maxTokens, answer)
 }
 
+// stream says nothing of the temperature: the SDK always sends it, and as 0 if none is given.
 func (c *client) stream(ctx context.Context, parts []llms.ContentPart, maxTokens int, answer *harness.Answer) error {
 	options := []llms.CallOption{
 		llms.WithMaxTokens(maxTokens),

@@ -51,7 +51,7 @@ func (c *client) chat(ctx context.Context, message api.Message, maxTokens int, a
 	return c.api.Chat(ctx, &api.ChatRequest{
 		Model:    c.model,
 		Messages: []api.Message{message},
-		Options:  map[string]any{"num_predict": maxTokens},
+		Options:  options(maxTokens),
 	}, func(part api.ChatResponse) error {
 		answer.Text(part.Message.Content)
 		answer.Finish(part.DoneReason)
@@ -67,12 +67,16 @@ func (c *client) StreamTemplate(
 		Model:    c.model,
 		Prompt:   prompt,
 		Template: strings.ReplaceAll(template, "{{prompt}}", "{{ .Prompt }}"),
-		Options:  map[string]any{"num_predict": maxTokens},
+		Options:  options(maxTokens),
 	}, func(part api.GenerateResponse) error {
 		answer.Text(part.Response)
 		answer.Finish(part.DoneReason)
 		return nil
 	})
+}
+
+func options(maxTokens int) map[string]any {
+	return map[string]any{"num_predict": maxTokens, "temperature": 0}
 }
 
 // Embed implements harness.Embedder.

@@ -51,9 +51,10 @@ func (c *client) stream(
 	ctx context.Context, message openai.ChatCompletionMessageParamUnion, maxTokens int, answer *harness.Answer,
 ) error {
 	stream := c.api.Chat.Completions.NewStreaming(ctx, openai.ChatCompletionNewParams{
-		Model:     c.model,
-		MaxTokens: openai.Int(int64(maxTokens)), // every server knows it; max_completion_tokens is OpenAI's alone
-		Messages:  []openai.ChatCompletionMessageParamUnion{message},
+		Model:       c.model,
+		MaxTokens:   openai.Int(int64(maxTokens)), // every server knows it; max_completion_tokens is OpenAI's alone
+		Temperature: openai.Float(0),
+		Messages:    []openai.ChatCompletionMessageParamUnion{message},
 	})
 	defer stream.Close()
 	for stream.Next() {
