@@ -63,10 +63,10 @@ func syllables(state *splitmix) string {
 	return string(word[:])
 }
 
-// listed takes a word of the ONNX encoder's list, which is every third of the words of two syllables in the order of
+// listed takes a word of the ONNX encoder's list, which is every seventh of the words of two syllables in the order of
 // these letters. Other words would be several tokens.
 func listed(state *splitmix) string {
-	const consonants, vowels, step, words = "bdfgklmnprst", "aeiou", 3, 512
+	const consonants, vowels, step, words = "bdfgklmnprst", "aeiou", 7, 512
 	n := int(state.next()%words) * step
 	var word [4]byte
 	for i := len(word) - 1; i > 0; i -= 2 {

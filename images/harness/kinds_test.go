@@ -124,7 +124,7 @@ func TestInputsHaveTheTokensThatTheModelCounts(t *testing.T) {
 	}
 }
 
-// listedWords is the list as the model's generator makes it: every third product of its letters.
+// listedWords is the list as the model's generator makes it: every seventh product of its letters.
 func listedWords() []string {
 	const consonants, vowels = "bdfgklmnprst", "aeiou"
 	var all []string
@@ -133,7 +133,7 @@ func listedWords() []string {
 		for _, b := range vowels {
 			for _, c := range consonants {
 				for _, d := range vowels {
-					if n%3 == 0 && len(all) < 512 {
+					if n%7 == 0 && len(all) < 512 {
 						all = append(all, string([]rune{a, b, c, d}))
 					}
 					n++
