@@ -1,7 +1,7 @@
 """Locks: which bytes a build may use. Locks are files (docs/adr/0003-locks-are-files.md).
 
-``images/lock.json`` pins the base (Debian packages) and the toolchain; the ``lock.json`` beside each go.mod pins
-every module file::
+``images/lock.json`` pins the base and the C compilers (Debian packages) and the Go toolchain; the ``lock.json`` beside
+each go.mod pins every module file, the one beside each native.yaml its source archive::
 
     lock = read_lock()
     lock.base.packages[0].sha256
@@ -24,6 +24,7 @@ from toolkit.model.inputs import LockedFile
 
 SCHEMA = "repro.lock/1"
 MODULES_SCHEMA = "repro.lock.modules/1"
+SOURCE_SCHEMA = "repro.lock.source/1"
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _IMAGE_BY_DIGEST = re.compile(r"^[^@\s]+@sha256:[0-9a-f]{64}$")
 
@@ -49,11 +50,21 @@ class ToolchainLock:
 
 
 @dataclass(frozen=True)
+class NativeLock:
+    """The C and C++ compilers: Debian packages that the base lacks, with the layer's expected sha256."""
+
+    packages: tuple[LockedFile, ...]
+    suite: str
+    layer_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Lock:
-    """``images/lock.json``."""
+    """``images/lock.json``. ``native`` is None in the lock of a run from before there were native parts."""
 
     base: BaseLock
     toolchain: ToolchainLock
+    native: NativeLock | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def parse_lock(data: dict[str, Any], file: Path) -> Lock:
         toolchain = ToolchainLock(
             str(chain["go"]), _row(chain["wheel"]), _row(chain["module"]), _hex(chain["tar_sha256"])
         )
-        return Lock(_base(data["base"]), toolchain)
+        return Lock(_base(data["base"]), toolchain, _native(data["native"]) if "native" in data else None)
     except (KeyError, TypeError, ValueError) as error:
         raise CatalogueError(
             f"{file} is malformed", f"{type(error).__name__}: {error}", "restore it from version control"
@@ -91,10 +102,7 @@ def parse_lock(data: dict[str, Any], file: Path) -> Lock:
 
 def lock_json(lock: Lock) -> dict[str, Any]:
     """The JSON form of a Lock, as written to files and to a run's lock.json."""
-    base: dict[str, Any] = {"image": lock.base.image}
-    if not lock.base.image:
-        rows = [_row_json(row) for row in lock.base.packages]
-        base = {"suite": lock.base.suite, "layer_sha256": lock.base.layer_sha256, "packages": rows}
+    base = {"image": lock.base.image} if lock.base.image else _packages_json(lock.base)
     chain = lock.toolchain
     toolchain = {
         "go": chain.go,
@@ -102,7 +110,13 @@ def lock_json(lock: Lock) -> dict[str, Any]:
         "module": _row_json(chain.module),
         "tar_sha256": chain.tar_sha256,
     }
-    return {"schema": SCHEMA, "base": base, "toolchain": toolchain}
+    found = {"schema": SCHEMA, "base": base, "toolchain": toolchain}
+    return {**found, "native": _packages_json(lock.native)} if lock.native is not None else found
+
+
+def _packages_json(lock: BaseLock | NativeLock) -> dict[str, Any]:
+    rows = [_row_json(row) for row in lock.packages]
+    return {"suite": lock.suite, "layer_sha256": lock.layer_sha256, "packages": rows}
 
 
 def base_from_image(reference: str) -> BaseLock:
@@ -154,6 +168,28 @@ def modules_json(lock: ModulesLock) -> dict[str, Any]:
     }
 
 
+def read_source(folder: Path, name: str, version: str) -> LockedFile:
+    """The locked source archive of a native part. Raises CatalogueError when the lock is for another source."""
+    file = folder / "lock.json"
+    data = _load(file, SOURCE_SCHEMA)
+    try:
+        row = _row(data["source"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CatalogueError(
+            f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock"
+        ) from error
+    if (row.name, row.version) != (name, version):
+        raise CatalogueError(
+            f"{file} locks {row.name} {row.version}", f"native.yaml says {name} {version}", "lock again: repro lock"
+        )
+    return row
+
+
+def source_json(row: LockedFile) -> dict[str, Any]:
+    """The JSON form of a native part's lock."""
+    return {"schema": SOURCE_SCHEMA, "source": _row_json(row)}
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file as hex; of no bytes when it is absent (a module without dependencies has no go.sum)."""
     return sha256_file(path) if path.is_file() else "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -167,6 +203,18 @@ def pretty(data: dict[str, Any]) -> bytes:
 def base_key(base: BaseLock) -> str:
     """The digest that names a base in records."""
     return digest({"image": base.image, "packages": [[row.filename, row.sha256] for row in base.packages]})
+
+
+def native_key(native: NativeLock) -> str:
+    """The digest that names a set of compilers in records and inputs digests."""
+    return digest({"packages": [[row.filename, row.sha256] for row in native.packages]})
+
+
+def _native(data: dict[str, Any]) -> NativeLock:
+    rows = tuple(_row(row) for row in data["packages"])
+    if not rows:
+        raise ValueError("native.packages is empty")
+    return NativeLock(rows, str(data["suite"]), _hex(data["layer_sha256"]))
 
 
 def _base(data: dict[str, Any]) -> BaseLock:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -15,7 +16,7 @@ import yaml
 
 from toolkit import resources
 from toolkit.build import targets
-from toolkit.build.images import wanted_images
+from toolkit.build.recipe import recipes
 from toolkit.catalogue import load_catalogue
 from toolkit.engine.request import tmpfs_options as engine_tmpfs_options
 from toolkit.errors import CatalogueError, UsageError
@@ -66,7 +67,8 @@ def test_the_dockerfile_starts_from_content_and_runs_nothing_by_shell() -> None:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     start = ground(lock_json(read_lock()))
     assert [line for line in lines if line.startswith("FROM")] == [
-        f"FROM {start.toolchain} AS build",
+        f"FROM {start.toolchain} AS agent",
+        f"FROM {start.toolchain} AS workload",
         f"FROM {start.base}",
     ]
     assert all(isinstance(json.loads(line[4:]), list) for line in lines if line.startswith("RUN "))
@@ -143,8 +145,9 @@ def test_every_source_byte_and_the_toolchain_change_the_inputs_digest() -> None:
     target = targets.agent_target()
     files = {**target.files, "src/main.go": target.files["src/main.go"] + b"\n"}
     changed = targets.Target(**{**vars(target), "files": files})
-    digests = {target.inputs_digest("0" * 64), target.inputs_digest("1" * 64), changed.inputs_digest("0" * 64)}
-    assert len(digests) == 3
+    lock = read_lock()
+    other = replace(lock, toolchain=replace(lock.toolchain, tar_sha256="1" * 64))
+    assert len({target.inputs_digest(lock), target.inputs_digest(other), changed.inputs_digest(lock)}) == 3
 
 
 def test_an_entry_with_another_build_has_no_sealed_route_yet() -> None:
@@ -166,4 +169,4 @@ def test_a_backend_in_process_has_no_image_and_no_dockerfile() -> None:
     sdk, backend = catalogue.sdk("go-openai"), catalogue.backend("in-process")
     for none in (backend, None):
         assert set(dockerfiles(lock_json(read_lock()), sdk, none)) == {"Dockerfile"}
-        assert [kind for kind, _, _ in wanted_images(sdk, none)] == ["sdk"]
+        assert [recipe.kind for recipe in recipes(sdk, none)] == ["sdk"]

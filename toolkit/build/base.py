@@ -77,7 +77,7 @@ def base_entries(packages: Mapping[str, Path]) -> list[Entry]:
     for folder in ("etc/ssl", "etc/ssl/certs"):
         found.setdefault(folder, Entry.folder(folder))
     found["etc/ssl/certs/ca-certificates.crt"] = Entry.file("etc/ssl/certs/ca-certificates.crt", bundle, 0o644)
-    return [entry for entry in _with_parents(found).values() if not entry.path.startswith(_CERTIFICATES + "mozilla/")]
+    return [entry for entry in with_parents(found).values() if not entry.path.startswith(_CERTIFICATES + "mozilla/")]
 
 
 def write_base(layer: Path, packages: Mapping[str, Path]) -> None:
@@ -109,7 +109,8 @@ def _bundle(entries: Iterable[Entry]) -> bytes:
     return b"".join(source.rstrip(b"\n") + b"\n" for source in sources if isinstance(source, bytes))
 
 
-def _with_parents(found: dict[str, Entry]) -> dict[str, Entry]:
+def with_parents(found: dict[str, Entry]) -> dict[str, Entry]:
+    """Add every folder that an entry lies in and nobody names."""
     for path in list(found):
         folder = path.rpartition("/")[0]
         while folder and folder not in found:

@@ -1,18 +1,20 @@
-"""Compiles one target in a hardened container: no network, no capabilities, read-only root, bounded memory, processes
+"""Builds one target in a hardened container: no network, no capabilities, read-only root, bounded memory, processes
 and time.
 
-``docker build`` can drop nothing; this can. Sources and modules are bound read-only, the output is one file made
-beforehand.
+``docker build`` can drop nothing; this can. Sources and modules are bound read-only, what comes out is written to one
+folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from toolkit.build.targets import BUILD_ROOT, ENVIRONMENT, GO, Target
+from toolkit.build.gocache import CACHE, Cache
+from toolkit.build.targets import BUILD_ROOT, ENVIRONMENT, GO, OUT, Target
+from toolkit.canonical import sha256_file
 from toolkit.engine.port import LABEL_RUN, Engine
 from toolkit.errors import BuildFailed, InputMismatch
 from toolkit.fetch.store import Store
@@ -22,12 +24,12 @@ from toolkit.owner import current_owner
 MEMORY_BYTES = 4 * 1024**3
 _TMP_BYTES = 3 * 1024**3
 _PIDS = 512
-_COMPILE_SECONDS = 900.0
+_COMPILE_SECONDS = 1800.0  # Ollama with cgo takes 4 minutes on two idle cores
 _STDERR_BYTES = 16 * 1024
-_CACHE = "/cache"
 _RUN_LABEL = "build"
 UID = 65534
 _FOLDER_MODE = 0o755  # whatever the umask: the compiler runs as another user
+_OUT_MODE = 0o777  # that user writes here; the folder above is private
 # What the agent, the harness and most SDKs use of the standard library: 220 of its 350 packages, two thirds of the
 # time.
 # What is missing here is compiled where it is needed.
@@ -44,14 +46,20 @@ _WARMED = (
 
 
 def build_spec(
-    image: str, command: tuple[str, ...], *, working_dir: str = "/", proxy: str = "off", mounts: tuple[Mount, ...] = ()
+    image: str,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    *,
+    working_dir: str = "/",
+    mounts: tuple[Mount, ...] = (),
+    volumes: tuple[str, ...] = (),
 ) -> ContainerSpec:
     """The container of a build step."""
     return ContainerSpec(
         image=image,
         command=command,
         entrypoint=(),
-        environment={**ENVIRONMENT, "GOCACHE": _CACHE, "GOPROXY": proxy},
+        environment=environment,
         labels={LABEL_RUN: _RUN_LABEL, **current_owner().labels()},
         memory_bytes=MEMORY_BYTES,
         pids_limit=_PIDS,
@@ -59,35 +67,66 @@ def build_spec(
         tmpfs=(Tmpfs("/tmp", _TMP_BYTES, executable=True),),
         ulimits=(Ulimit("core", 0, 0),),
         working_dir=working_dir,
-        volumes=(_CACHE,),
+        volumes=volumes,
     )
 
 
-def compile_target(engine: Engine, store: Store, target: Target, image: str, folder: Path) -> Path:
-    """Compile; returns the binary below ``folder``. Raises BuildFailed with the compiler's words, InputMismatch,
-    EngineError.
+def compile_target(
+    engine: Engine, store: Store, target: Target, image: str, folder: Path, *, cache: Cache | None = None
+) -> dict[str, Path]:
+    """Build a target; returns its outputs, below ``folder``. ``cache`` holds compiled dependencies.
+
+    Raises BuildFailed with the compiler's words, InputMismatch, EngineError.
     """
-    context = folder / "context"
+    context, out = folder / "context", folder / "out"
     write_target(store, target, context)
-    out = folder / target.binary
-    out.touch()
-    out.chmod(0o666)
-    mounts = (Mount(str(context), BUILD_ROOT), Mount(str(out), f"/out/{target.binary}", writable=True))
-    spec = build_spec(image, target.command, working_dir=target.working_dir, proxy=target.proxy, mounts=mounts)
-    with ran(engine, spec, target.title):
-        pass
-    if out.stat().st_size == 0:
+    for output in target.outputs:
+        (out / output).parent.mkdir(parents=True, exist_ok=True)
+    for place, _, _ in os.walk(out):
+        Path(place).chmod(_OUT_MODE)
+    mounts = (Mount(str(context), BUILD_ROOT), Mount(str(out), OUT, writable=True))
+    go = {"GOCACHE": CACHE, "GOPROXY": target.proxy} if target.go else {}
+    spec = build_spec(
+        image,
+        target.command,
+        {**target.environment, **go},
+        working_dir=target.working_dir,
+        mounts=mounts,
+        volumes=(CACHE,) if target.go else (),
+    )
+    fill = (lambda container: cache.fill(engine, container)) if cache else None
+    with ran(engine, spec, target.title, before=fill) as container:
+        if cache:
+            cache.keep(engine, container)
+    return {output: _made(out / output, output, target) for output in target.outputs}
+
+
+def _made(path: Path, output: str, target: Target) -> Path:
+    """What a target made, checked: a plain file with something in it, and the pinned bytes where they are pinned."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
         raise BuildFailed(
-            f"The compiler left no binary for {target.title}", "it ended well but wrote nothing", "report this"
+            f"Building {target.title} left no {output}", "it ended well but wrote no such file", "report this"
         )
-    return out
+    wanted = target.outputs[output]
+    found = sha256_file(path) if wanted else ""
+    if found != wanted:
+        raise InputMismatch(
+            f"{target.title} gave another {output}",
+            f"expected sha256 {wanted}, written {found}",
+            "undo the change of its sources, or pin the new digest",
+        )
+    return path
 
 
 @contextlib.contextmanager
-def ran(engine: Engine, spec: ContainerSpec, title: str) -> Iterator[str]:
+def ran(
+    engine: Engine, spec: ContainerSpec, title: str, *, before: Callable[[str], None] | None = None
+) -> Iterator[str]:
     """Run a build container to its good end; gives its id, removes it whatever happens. Raises BuildFailed."""
     container, _ = engine.create(spec)
     try:
+        if before:
+            before(container)
         engine.start(container)
         code = engine.wait(container, _COMPILE_SECONDS)
         if code != 0:
@@ -123,12 +162,14 @@ def write_target(store: Store, target: Target, context: Path) -> None:
     with store.errors():
         for path, data in target.files.items():
             _place(context / target.folder / path, data)
-        (context / target.folder / "proxy").mkdir(parents=True, exist_ok=True)
-        for row in target.modules.files:
-            blob = store.blob(row.sha256, row.filename)
-            place = context / target.folder / "proxy" / row.filename
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _link(blob, place)
+        if target.go:
+            (context / target.folder / "proxy").mkdir(parents=True, exist_ok=True)
+        for kind, rows in (("proxy", target.modules.files), ("source", target.archives)):
+            for row in rows:
+                blob = store.blob(row.sha256, row.filename)
+                place = context / target.folder / kind / row.filename
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(blob, place)
         for folder, _, _ in os.walk(context):
             Path(folder).chmod(_FOLDER_MODE)
 
@@ -150,7 +191,8 @@ def warm_standard_library(engine: Engine, image: str, layer: Path) -> None:
     """Compile the standard library in a container of its own and write the cache as a layer tar. It holds times:
     outside every identity.
     """
-    spec = build_spec(image, (GO, "build", *_WARMED))
+    environment = {**ENVIRONMENT, "GOCACHE": CACHE, "GOPROXY": "off"}
+    spec = build_spec(image, (GO, "build", *_WARMED), environment, volumes=(CACHE,))
     with ran(engine, spec, "the standard library") as container, layer.open("wb") as stream:
-        for block in engine.copy_out(container, _CACHE):
+        for block in engine.copy_out(container, CACHE):
             stream.write(block)

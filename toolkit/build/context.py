@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.build import compile as compiler
-from toolkit.build import foundation, records, targets
+from toolkit.build import foundation, records
 from toolkit.build.assemble import Assembled, write_archive
-from toolkit.build.images import wanted_images
+from toolkit.build.native import required
+from toolkit.build.recipe import recipes
 from toolkit.errors import UsageError
 from toolkit.fetch.store import Store
-from toolkit.lock import parse_lock
+from toolkit.lock import Lock, parse_lock
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.render.files import dockerfiles
 
@@ -32,23 +33,34 @@ def write_context(
             f"{folder} is not empty", "files left in it would become part of the build", "give a new folder"
         )
     pinned = parse_lock(dict(lock), Path("lock.json"))
-    base = records.recall(store, foundation.base_inputs(pinned.base))
-    if base is None or not store.has(pinned.toolchain.tar_sha256):
-        raise UsageError(
-            "The store lacks the base or the toolchain", "they were never built with it", "run `repro build` first"
-        )
-    tar = store.blob(pinned.toolchain.tar_sha256, f"the toolchain go{pinned.toolchain.go}")
-    toolchain = foundation.bare_image([*base[1].layers, tar], kind="toolchain", name="go")
+    wanted = {target.key: target for recipe in recipes(sdk, backend) for target in recipe.targets}.values()
+    starts = _starts(store, pinned, native=any(target.native for target in wanted))
     with store.errors():
         folder.mkdir(parents=True, exist_ok=True)
-        for target in (targets.agent_target(), *(target for _, _, target in wanted_images(sdk, backend))):
+        for target in wanted:
             compiler.write_target(store, target, folder)
         for name, data in dockerfiles(lock, sdk, backend).items():
             (folder / name).write_bytes(data)
         (folder / ".dockerignore").write_text("load\n")
         (folder / "load").mkdir()
-        _archive(folder / "load" / "base.tar", base[1])
-        _archive(folder / "load" / "toolchain.tar", toolchain)
+        for name, image in starts.items():
+            _archive(folder / "load" / f"{name}.tar", image)
+
+
+def _starts(store: Store, pinned: Lock, *, native: bool) -> dict[str, Assembled]:
+    """The images that the Dockerfiles start from, by the name of their archive."""
+    base = records.recall(store, foundation.base_inputs(pinned.base))
+    compilers = required(pinned).layer_sha256 if native else ""
+    if base is None or not store.has(pinned.toolchain.tar_sha256) or (native and not store.has(compilers)):
+        raise UsageError(
+            "The store lacks the base or the toolchain", "they were never built with it", "run `repro build` first"
+        )
+    layers = [*base[1].layers, store.blob(pinned.toolchain.tar_sha256, f"the toolchain go{pinned.toolchain.go}")]
+    found = {"base": base[1], "toolchain": foundation.bare_image(layers, kind="toolchain", name=foundation.TOOLCHAIN)}
+    if native:
+        layers.append(store.blob(compilers, "the compilers' layer"))
+        found["native"] = foundation.bare_image(layers, kind="toolchain", name=foundation.NATIVE)
+    return found
 
 
 def _archive(path: Path, image: Assembled) -> None:

@@ -1,30 +1,38 @@
-"""What every build stands on: the base image, the toolchain image, and the compiler's cache of the standard library."""
+"""What every build stands on: the base image, the images that build, the compiler's cache of the standard library.
+
+Above the base: Go; where a target needs them, the C and C++ compilers; for Go targets the cache.
+"""
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.build import base as base_layer
 from toolkit.build import compile as compiler
-from toolkit.build import identity, records
+from toolkit.build import identity, native, records
 from toolkit.build.assemble import Assembled, assemble, load, matches
+from toolkit.build.targets import Target
 from toolkit.build.ustar import Entry, write_layer
 from toolkit.canonical import digest, digest_bytes
 from toolkit.engine.port import Engine
 from toolkit.errors import InputMismatch, InputUnavailable, UsageError
 from toolkit.fetch import inputs
 from toolkit.fetch.store import Store
-from toolkit.lock import BaseLock, ModulesLock, ToolchainLock, base_key
-from toolkit.model.inputs import BuiltImage
+from toolkit.lock import BaseLock, Lock, ModulesLock, NativeLock, ToolchainLock, base_key, native_key
+from toolkit.model.inputs import BuiltImage, LockedFile
 
 Report = Callable[[str], None]
+TOOLCHAIN = "go"
+NATIVE = "native"
+_NATIVE_KIND = "native"
 _CACHE_KIND = "stdlib"
 _CACHE_NAME = "go-cache"
+_NATIVE_CACHE_NAME = "native-cache"
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,8 @@ class Foundation:
         self._store = store
         self._report = report
         self._offline = offline
-        self._compiler = ""
+        self._builders: dict[tuple[bool, bool], tuple[str, Path | None]] = {}
+        self._warmed = False
 
     def fetch_base(self, lock: BaseLock) -> None:
         """Bring what the base is made of. Raises inputs.Vanished, InputUnavailable, InputMismatch."""
@@ -132,43 +141,85 @@ class Foundation:
             self._store, module, lock, lambda: self._host_go(chain), offline=self._offline, report=self._report
         )
 
+    def fetch_native(self, lock: NativeLock) -> None:
+        """Bring the compilers' packages. Raises inputs.Vanished, InputUnavailable, InputMismatch."""
+        if not self._store.has(lock.layer_sha256):
+            inputs.fetch_debs(self._store, lock, offline=self._offline, report=self._report)
+
+    def fetch_archives(self, rows: Sequence[LockedFile]) -> None:
+        """Bring source archives. Raises InputUnavailable, InputMismatch."""
+        inputs.fetch_archives(self._store, rows, offline=self._offline, report=self._report)
+
     def _host_go(self, chain: ToolchainLock) -> Path:
         return inputs.unpacked_go(self._store, self._toolchain_tar(chain), chain.tar_sha256)
 
     def _toolchain_tar(self, chain: ToolchainLock) -> Path:
         return inputs.fetch_toolchain(self._store, chain, offline=self._offline, report=self._report)
 
-    def toolchain(self, base: Base, chain: ToolchainLock) -> Assembled:
+    def _plain(self, base: Base, chain: ToolchainLock, folder: Path) -> Assembled:
         """The toolchain image without any cache: what the rendered Dockerfile starts from."""
-        with self._store.temporary() as folder:
-            return self._toolchain(base, chain, folder)
-
-    def _toolchain(self, base: Base, chain: ToolchainLock, folder: Path) -> Assembled:
-        tar = self._toolchain_tar(chain)
         # Its own identity needs no content digest of 10,000 files: the lock's tar digest is as exact.
-        image = bare_image([*base.image.layers, tar], kind="toolchain", name="go")
+        image = bare_image([*base.image.layers, self._toolchain_tar(chain)], kind="toolchain", name=TOOLCHAIN)
         load(self._engine, image, folder, below=base.image)
         return image
 
-    def compiler_image(self, base: Base, chain: ToolchainLock, *, no_cache: bool) -> str:
-        """The reference of the image that compiles: toolchain plus a compiled standard library."""
-        if self._compiler:
-            return self._compiler
+    def native_layer(self, lock: NativeLock) -> Path:
+        """The compilers' layer in the store. Raises InputMismatch when it is not the locked one."""
+        key = native_key(lock)
+        row = self._store.record(_NATIVE_KIND, key)
+        known = lock.layer_sha256 or str((row or {}).get("layer", ""))
+        if known and self._store.has(known):
+            return self._store.blob(known, "the compilers' layer")
+        packages = {row.name: self._store.blob(row.sha256, row.filename) for row in lock.packages}
         with self._store.temporary() as folder:
-            plain = self._toolchain(base, chain, folder)
-            row = self._store.record(_CACHE_KIND, plain.identity.config_digest)
-            if row is not None and not no_cache and self._store.has(str(row.get("layer"))):
-                layer = self._store.blob_path(str(row["layer"]))
-            else:
-                layer = self._warm(plain, folder)
-                if row is not None and row.get("layer") != layer.name:
-                    self._drop(row)
-            image = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME)
-            if not matches(self._engine, image):
-                self._store.blob(layer.name, "the standard library's cache")
-                load(self._engine, image, folder, below=plain)
-            self._compiler = image.reference
-        return self._compiler
+            native.write_native(folder / "native.tar", packages)
+            sha256 = self._store.add_made(folder / "native.tar")
+        if lock.layer_sha256 not in ("", sha256):
+            raise InputMismatch(
+                "The compilers' layer is not the locked one",
+                f"expected sha256 {lock.layer_sha256}, written {sha256}, from packages that are all as locked",
+                "this version of repro writes the layer otherwise: lock again with `repro lock --base`",
+            )
+        self._store.put_record(_NATIVE_KIND, key, {"layer": sha256})
+        return self._store.blob_path(sha256)
+
+    def builder(self, base: Base, lock: Lock, target: Target, *, no_cache: bool) -> tuple[str, Path | None]:
+        """The reference of the image that builds a target, and the cache layer in it (None where Go is not needed)."""
+        key = (target.go, target.native)
+        if key not in self._builders:
+            with self._store.temporary() as folder:
+                self._builders[key] = self._builder(base, lock, target, folder, no_cache=no_cache)
+        return self._builders[key]
+
+    def _builder(
+        self, base: Base, lock: Lock, target: Target, folder: Path, *, no_cache: bool
+    ) -> tuple[str, Path | None]:
+        below = self._plain(base, lock.toolchain, folder)
+        cache = self._cache_layer(below, folder, no_cache=no_cache) if target.go else None
+        if target.native:
+            layers = [*below.layers, self.native_layer(native.required(lock))]
+            with_c = bare_image(layers, kind="toolchain", name=NATIVE)
+            load(self._engine, with_c, folder, below=below)
+            below = with_c
+        if cache is None:
+            return below.reference, None
+        name = _NATIVE_CACHE_NAME if target.native else _CACHE_NAME
+        image = bare_image([*below.layers, cache], kind="toolchain", name=name)
+        if not matches(self._engine, image):
+            self._store.blob(cache.name, "the standard library's cache")
+            load(self._engine, image, folder, below=below)
+        return image.reference, cache
+
+    def _cache_layer(self, plain: Assembled, folder: Path, *, no_cache: bool) -> Path:
+        """The compiled standard library as a layer, made once per toolchain."""
+        row = self._store.record(_CACHE_KIND, plain.identity.config_digest)
+        if row is not None and not (no_cache and not self._warmed) and self._store.has(str(row.get("layer"))):
+            return self._store.blob_path(str(row["layer"]))
+        layer = self._warm(plain, folder)
+        self._warmed = True
+        if row is not None and row.get("layer") != layer.name:
+            self._drop(row)
+        return layer
 
     def _warm(self, plain: Assembled, folder: Path) -> Path:
         self._report("build: compiling the standard library (once per toolchain)")

@@ -47,9 +47,10 @@ def builder_config(kind: str, name: str) -> dict[str, Any]:
     return {"Env": [f"PATH={PATH}"], "Labels": labels(kind, name), "WorkingDir": "/"}
 
 
-def labels(kind: str, name: str) -> dict[str, str]:
-    """The only labels our images carry."""
-    return {"org.sealbench.id": name, "org.sealbench.kind": kind}
+def labels(kind: str, name: str, cpu_level: str = "") -> dict[str, str]:
+    """The only labels our images carry; the CPU level (``x86-64-v1`` ...) on those that a launch starts."""
+    level = {"org.sealbench.cpu-level": cpu_level} if cpu_level else {}
+    return {**level, "org.sealbench.id": name, "org.sealbench.kind": kind}
 
 
 def clean_runtime_config(found: Mapping[str, Any]) -> dict[str, Any]:

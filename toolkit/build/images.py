@@ -11,27 +11,27 @@ or loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.build import compile as compiler
-from toolkit.build import foundation, identity, records, targets
+from toolkit.build import foundation, native, records, targets
 from toolkit.build.assemble import assemble, load
+from toolkit.build.gocache import Cache, cache_key
+from toolkit.build.recipe import Recipe, recipes
 from toolkit.build.targets import Target
-from toolkit.build.ustar import Entry, write_layer
-from toolkit.canonical import digest
+from toolkit.build.ustar import write_layer
 from toolkit.catalogue import Catalogue
 from toolkit.engine.port import Engine
 from toolkit.errors import CatalogueError, InputMismatch
 from toolkit.fetch import inputs
 from toolkit.fetch.store import Store
-from toolkit.lock import Lock, base_from_image, base_key, lock_json, modules_json, parse_lock, read_lock
+from toolkit.lock import Lock, base_from_image, base_key, lock_json, modules_json, native_key, parse_lock, read_lock
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.inputs import BuiltImage
 
 Report = Callable[[str], None]
-AGENT_PATH = "/repro/agent"
 _KINDS = ("base", "sdk", "backend")
 
 
@@ -90,59 +90,45 @@ class Build:
         self._options = options
         self._report = report
         self.lock, self.base_state = _effective_lock(store, options)
+        self._made: dict[str, dict[str, Path]] = {}
 
     def images(self, sdk: SdkEntry, backend: BackendEntry | None) -> BuiltSet:
         """The images of a launch and the base below them."""
-        agent, wanted = targets.agent_target(), wanted_images(sdk, backend)
-        found = self._warm(agent, wanted)
+        wanted = recipes(sdk, backend)
+        found = self._warm(wanted)
         if found is None:
-            folders = {"agent": _agent_folder(), "workload": sdk.folder}
-            if backend is not None:
-                folders["backend"] = backend.folder
             with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
                 # That other command may have built what we want.
-                found = self._warm(agent, wanted) or self._cold(agent, wanted, folders)
+                found = self._warm(wanted) or self._cold(wanted)
         base, images = found
-        lock = self._run_lock(base, images, [agent, *(target for _, _, target in wanted)])
+        lock = self._run_lock(base, images, _targets(wanted))
         return BuiltSet(images["sdk"], images.get("backend"), base, lock, self.base_state)
 
-    def _inputs_digest(self, kind: str, name: str, agent: Target, target: Target) -> str:
-        return inputs_digest(self.lock, kind, name, agent, target)
-
-    def _warm(
-        self, agent: Target, wanted: list[tuple[str, str, Target]]
-    ) -> tuple[BuiltImage, dict[str, BuiltImage]] | None:
+    def _warm(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]] | None:
         base = records.recall(self._store, foundation.base_inputs(self.lock.base))
         if base is None or self._options.no_cache:
             return None
-        rows = {
-            kind: records.recall(self._store, self._inputs_digest(kind, name, agent, target))
-            for kind, name, target in wanted
-        }
+        rows = {recipe.kind: records.recall(self._store, recipe.inputs_digest(self.lock)) for recipe in wanted}
         for row in (base, *rows.values()):
             if row is None:
                 return None
             records.load_verified(self._engine, self._store, row[1], below=base[1])
         return base[0], {kind: row[0] for kind, row in rows.items() if row is not None}
 
-    def _cold(
-        self, agent: Target, wanted: list[tuple[str, str, Target]], folders: Mapping[str, Path]
-    ) -> tuple[BuiltImage, dict[str, BuiltImage]]:
+    def _cold(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]]:
         ground = foundation.Foundation(self._engine, self._store, self._report, offline=self._options.offline)
         self._ensure_base_lock(ground)
         base = ground.base(self.lock.base, no_cache=self._options.no_cache)
         self.lock = replace(self.lock, base=base.lock)
-        every = [agent, *(target for _, _, target in wanted)]
-        known = {target.binary: self._known_binary(target) for target in every}
-        for target in every:
-            if known[target.binary] is None:  # all inputs first: a changed one should not be found after minutes
-                ground.fetch_modules(folders[target.binary], target.modules, self.lock.toolchain)
-        compiled = {target.binary: known[target.binary] or self._compile(ground, base, target) for target in every}
-        images = {
-            kind: self._image(kind, name, base, agent=agent, target=target, compiled=compiled)
-            for kind, name, target in wanted
-        }
-        return base.built, images
+        every = _targets(wanted)
+        absent = [target for target in every if self._known(target) is None]
+        if any(target.native for target in absent):
+            self._ensure_native_lock(ground)
+        for target in absent:  # all inputs first: a changed one should not be found after minutes
+            ground.fetch_modules(target.origin, target.modules, self.lock.toolchain)
+            ground.fetch_archives(target.archives)
+        made = {target.key: self._known(target) or self._make(ground, base, target) for target in every}
+        return base.built, {recipe.kind: self._image(recipe, base, made) for recipe in wanted}
 
     def _ensure_base_lock(self, ground: foundation.Foundation) -> None:
         """Fetch the base's packages; where the mirror no longer has them, lock anew, loudly, in a new run only."""
@@ -158,49 +144,66 @@ class Build:
             self.base_state = "relocked"
             self._store.put_record("relocks", base_key(original), lock_json(self.lock))
 
-    def _known_binary(self, target: Target) -> Path | None:
-        """The blob of a target's binary, if the store remembers it."""
-        key = target.inputs_digest(self.lock.toolchain.tar_sha256)
-        row = None if self._options.no_cache else self._store.record(records.BINARIES, key)
-        if row is None or not self._store.has(str(row.get("sha256"))):
+    def _ensure_native_lock(self, ground: foundation.Foundation) -> None:
+        """Fetch the compilers' packages; relocked like the base's where the mirror no longer has them."""
+        lock = native.required(self.lock)
+        try:
+            ground.fetch_native(lock)
+        except inputs.Vanished as gone:
+            names = ", ".join(gone.files)
+            if not self._options.allow_relock:
+                raise ground.vanished(gone.files) from gone
+            self._report(f"COMPILERS RELOCKED: no package source of this host has {names} any more")
+            again = inputs.lock_native(self._store, self.lock.base, report=self._report)
+            self.lock = replace(self.lock, native=again)
+            self.base_state = "relocked"
+            self._store.put_record("relocks", native_key(lock), lock_json(self.lock))
+        layer = ground.native_layer(native.required(self.lock))
+        self.lock = replace(self.lock, native=replace(native.required(self.lock), layer_sha256=layer.name))
+
+    def _known(self, target: Target) -> dict[str, Path] | None:
+        """The blobs of a target's outputs, if the store remembers them all."""
+        if self._options.no_cache:
+            return self._made.get(target.key)
+        row = self._store.record(records.OUTPUTS, target.inputs_digest(self.lock))
+        files = (row or {}).get("files")
+        if not isinstance(files, dict) or set(files) != set(target.outputs):
             return None
-        return self._store.blob(str(row["sha256"]), f"the binary of {target.title}")
+        if not all(self._store.has(str(sha256)) for sha256 in files.values()):
+            return None
+        return {name: self._store.blob(str(sha256), f"{name} of {target.title}") for name, sha256 in files.items()}
 
-    def _compile(self, ground: foundation.Foundation, base: foundation.Base, target: Target) -> Path:
-        """Compile a target; returns its blob."""
-        key = target.inputs_digest(self.lock.toolchain.tar_sha256)
-        image = ground.compiler_image(base, self.lock.toolchain, no_cache=self._options.no_cache)
-        self._report(f"build: compiling {target.title}")
+    def _make(self, ground: foundation.Foundation, base: foundation.Base, target: Target) -> dict[str, Path]:
+        """Build a target; returns the blobs of its outputs."""
+        no_cache = self._options.no_cache
+        image, below = ground.builder(base, self.lock, target, no_cache=no_cache)
+        self._report(target.note)
+        # A module without dependencies has nothing to keep.
+        kept = below is not None and bool(target.modules.files)
+        cache = Cache(self._store, cache_key(target, self.lock), below, use=not no_cache) if kept and below else None
         with self._store.temporary() as folder:
-            sha256 = self._store.add_made(compiler.compile_target(self._engine, self._store, target, image, folder))
-        self._store.put_record(records.BINARIES, key, {"sha256": sha256})
-        return self._store.blob_path(sha256)
+            outputs = compiler.compile_target(self._engine, self._store, target, image, folder, cache=cache)
+            files = {name: self._store.add_made(path) for name, path in outputs.items()}
+        self._store.put_record(records.OUTPUTS, target.inputs_digest(self.lock), {"files": files})
+        self._made[target.key] = {name: self._store.blob_path(sha256) for name, sha256 in files.items()}
+        return self._made[target.key]
 
-    def _image(
-        self,
-        kind: str,
-        name: str,
-        base: foundation.Base,
-        *,
-        agent: Target,
-        target: Target,
-        compiled: Mapping[str, Path],
-    ) -> BuiltImage:
+    def _image(self, recipe: Recipe, base: foundation.Base, made: Mapping[str, Mapping[str, Path]]) -> BuiltImage:
         """Assemble, load and remember one image that a launch starts."""
         with self._store.temporary() as folder:
             layer = folder / "layer.tar"
             with layer.open("wb") as stream:
-                write_layer(stream, program_entries(compiled["agent"], target.binary, compiled[target.binary]))
-            runtime = identity.runtime_config(entrypoint=(AGENT_PATH,), labels=identity.labels(kind, name))
-            image = assemble(runtime, [*base.image.layers, layer], kind=kind, name=name)
+                write_layer(stream, recipe.entries(made))
+            layers = [*base.image.layers, layer]
+            image = assemble(recipe.runtime(), layers, kind=recipe.kind, name=recipe.id)
             built = BuiltImage(
-                kind=kind,
-                id=name,
+                kind=recipe.kind,
+                id=recipe.id,
                 reference=image.reference,
                 identity=image.identity,
                 size_bytes=image.size_bytes,
-                binary_digest=f"sha256:{compiled[target.binary].name}",
-                inputs_digest=self._inputs_digest(kind, name, agent, target),
+                binary_digest=f"sha256:{made[recipe.program.target][recipe.program.output].name}",
+                inputs_digest=recipe.inputs_digest(self.lock),
             )
             load(self._engine, image, folder, below=base.image)
             records.remember(self._store, image, built)
@@ -209,19 +212,10 @@ class Build:
 
     def _run_lock(self, base: BuiltImage, images: Mapping[str, BuiltImage], built: list[Target]) -> dict[str, Any]:
         """Everything pinned, as it goes into the run's lock.json."""
-        tar = self.lock.toolchain.tar_sha256
         return {
             **lock_json(self.lock),
             "base_state": self.base_state,
-            "targets": {
-                target.binary: {
-                    "inputs_digest": target.inputs_digest(tar),
-                    "modules": modules_json(target.modules),
-                    "sources": target.sources(),
-                    "command": list(target.command),
-                }
-                for target in built
-            },
+            "targets": {target.key: _target_json(target, self.lock) for target in built},
             "environment": dict(targets.ENVIRONMENT),
             "images": {
                 "base": records.image_json(base),
@@ -237,40 +231,29 @@ def recall_images(
     with it. Asks no engine.
     """
     lock, _state = _effective_lock(store, options or BuildOptions())
-    agent = targets.agent_target()
     found: dict[str, BuiltImage] = {}
-    for kind, name, target in wanted_images(sdk, backend):
-        row = records.recall(store, inputs_digest(lock, kind, name, agent, target))
+    for recipe in recipes(sdk, backend):
+        row = records.recall(store, recipe.inputs_digest(lock))
         if row is None:
             return None
-        found[kind] = row[0]
+        found[recipe.kind] = row[0]
     return found["sdk"], found.get("backend")
 
 
-def wanted_images(sdk: SdkEntry, backend: BackendEntry | None) -> list[tuple[str, str, Target]]:
-    """(kind, id, program) of each image a launch starts; a backend that runs in process has none."""
-    wanted = [("sdk", sdk.id, targets.sdk_target(sdk))]
-    if backend is not None and not backend.in_process:
-        wanted.append(("backend", backend.id, targets.backend_target(backend)))
-    return wanted
+def _targets(wanted: list[Recipe]) -> list[Target]:
+    """What the images need, once each."""
+    return list({target.key: target for recipe in wanted for target in recipe.targets}.values())
 
 
-def inputs_digest(lock: Lock, kind: str, name: str, agent: Target, target: Target) -> str:
-    """The digest of everything that goes into an image that a launch starts."""
-    tar = lock.toolchain.tar_sha256
-    parts = [agent.inputs_digest(tar), target.inputs_digest(tar)]
-    return digest(
-        {"assembly": records.ASSEMBLY, "kind": kind, "id": name, "base": base_key(lock.base), "binaries": parts}
-    )
-
-
-def program_entries(agent: Path, binary: str, program: Path) -> list[Entry]:
-    """The upper layer of an image that a launch starts: the agent and one program."""
-    return [
-        Entry.folder("repro"),
-        Entry.file("repro/agent", agent, 0o555),
-        Entry.file(f"repro/{binary}", program, 0o555),
-    ]
+def _target_json(target: Target, lock: Lock) -> dict[str, Any]:
+    return {
+        "inputs_digest": target.inputs_digest(lock),
+        "modules": modules_json(target.modules),
+        "archives": [asdict(row) for row in target.archives],
+        "sources": target.sources(),
+        "command": list(target.command),
+        "environment": dict(target.environment),
+    }
 
 
 def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> BuiltSet | None:
@@ -296,12 +279,6 @@ def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> Bui
     return BuiltSet(wanted["sdk"], wanted.get("backend"), wanted["base"], dict(lock), state)
 
 
-def _agent_folder() -> Path:
-    from toolkit import resources
-
-    return resources.images_dir() / "agent"
-
-
 def _effective_lock(store: Store, options: BuildOptions) -> tuple[Lock, str]:
     """The lock to hold to, and whether its base was relocked on this machine."""
     if options.lock is not None:
@@ -311,10 +288,23 @@ def _effective_lock(store: Store, options: BuildOptions) -> tuple[Lock, str]:
     lock = read_lock()
     if options.base_image:
         return replace(lock, base=base_from_image(options.base_image)), "locked"
-    again = store.record("relocks", base_key(lock.base)) if options.allow_relock else None
-    if again is not None:
-        try:
-            return parse_lock(again, Path("the store's relock record")), "relocked"
-        except (CatalogueError, InputMismatch):
-            pass
-    return lock, "locked"
+    if not options.allow_relock:
+        return lock, "locked"
+    base = _relocked(store, base_key(lock.base))
+    compilers = _relocked(store, native_key(lock.native)) if lock.native else None
+    if base is not None:
+        lock = replace(lock, base=base.base)
+    if compilers is not None:
+        lock = replace(lock, native=compilers.native)
+    return lock, "locked" if base is None and compilers is None else "relocked"
+
+
+def _relocked(store: Store, key: str) -> Lock | None:
+    """The lock that was made on this machine where the packages of ``key`` were gone."""
+    again = store.record("relocks", key)
+    if again is None:
+        return None
+    try:
+        return parse_lock(again, Path("the store's relock record"))
+    except (CatalogueError, InputMismatch):
+        return None

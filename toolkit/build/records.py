@@ -1,4 +1,4 @@
-"""What the store remembers of builds: a binary or an image, by the digest of everything that went in."""
+"""What the store remembers of builds: a target's outputs or an image, by the digest of everything that went in."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage, ImageIdentity
 
 IMAGES = "images"
-BINARIES = "binaries"
+OUTPUTS = "outputs"
 # Part of every inputs digest: a change in how we assemble is a change of what comes out.
-ASSEMBLY = "assembly/1"
+ASSEMBLY = "assembly/2"
 
 
 def remember(store: Store, image: Assembled, built: BuiltImage) -> None:

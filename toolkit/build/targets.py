@@ -1,26 +1,31 @@
-"""What is compiled: for each binary its sources, its locked modules and its command. Pure but for reading the source
+"""What is built: for each target its sources, its locked inputs and its one command. Pure but for reading the source
 folders.
 
 A target's context folder looks the same in the hardened container and in the rendered Dockerfile:
-``/build/<folder>/src`` (the module),
-``/build/<folder>/proxy`` (its modules as a file proxy) and, for an SDK, ``/build/sdk/harness``.
+``/build/<folder>/src`` (the module), ``/build/<folder>/proxy`` (its modules as a file proxy),
+``/build/<folder>/source`` (a source archive) and, for an SDK, ``/build/sdk/harness``. What it makes lies below
+``/out``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit import resources
+from toolkit.build import native
 from toolkit.canonical import digest, digest_bytes
+from toolkit.catalogue.parts import models_folder, native_part, synthetic_models
 from toolkit.errors import CatalogueError
-from toolkit.lock import ModulesLock, read_modules
+from toolkit.lock import Lock, ModulesLock, base_key, native_key, read_modules, read_source
 from toolkit.model.catalogue import BackendEntry, SdkEntry
+from toolkit.model.inputs import LockedFile
 
 HARNESS_MODULE = "sealbench.org/harness"
 BUILD_ROOT = "/build"
+OUT = "/out"
 GO = "/usr/local/go/bin/go"
 LINKER_FLAGS = "-ldflags=-s -w"
 
@@ -38,33 +43,52 @@ ENVIRONMENT: Mapping[str, str] = {
     "HOME": "/tmp",
     "PATH": "/usr/local/go/bin",
 }
+# What cgo adds: the compilers by their full names, and a path on which they find assembler and linker.
+CGO_ENVIRONMENT: Mapping[str, str] = {
+    "CC": "/usr/bin/gcc",
+    "CGO_ENABLED": "1",
+    "CXX": "/usr/bin/g++",
+    "LC_ALL": "C",
+    "PATH": "/usr/local/go/bin:/usr/bin",
+}
+# CMake's. No SOURCE_DATE_EPOCH: with it llama.cpp silently turns AVX off.
+NATIVE_ENVIRONMENT: Mapping[str, str] = {"HOME": "/tmp", "LC_ALL": "C", "PATH": "/usr/bin"}
 
-_SOURCE_SUFFIXES = (".go", ".s", ".h", ".c")
+_SOURCE_SUFFIXES = (".go", ".s", ".h", ".hpp", ".c", ".cc", ".cpp")
 _MODULE_FILES = ("go.mod", "go.sum")
 CHECKOUT = "checkout"
 """The folder of an entry that holds a checkout of its SDK (``--sdk-at DIR``)."""
 _VERBATIM = frozenset({"embed", CHECKOUT})
+NO_MODULES = ModulesLock("", "", ())
 
 
 @dataclass(frozen=True)
 class Target:
-    """One binary. ``files`` are paths below the context folder; ``binary`` is its name below ``/repro``."""
+    """One thing that is built by one command.
 
-    binary: str
+    ``key`` is its name in a run's lock. ``files`` are paths below the context folder; ``origin`` is the folder whose
+    go.mod they belong to. ``outputs`` are paths below ``/out``, with the sha256 each must have where that is pinned.
+    ``native`` says that the C and C++ compilers are needed, ``go`` that Go is.
+    """
+
+    key: str
     folder: str
     title: str
     files: Mapping[str, bytes]
     modules: ModulesLock
     workdir: str
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
+    outputs: Mapping[str, str]
+    origin: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
+    archives: tuple[LockedFile, ...] = ()
+    native: bool = False
+    go: bool = True
+    note: str = ""
 
     @property
     def proxy(self) -> str:
         return f"file://{BUILD_ROOT}/{self.folder}/proxy"
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        return (GO, *self.arguments, LINKER_FLAGS, "-o", f"/out/{self.binary}", ".")
 
     @property
     def working_dir(self) -> str:
@@ -74,34 +98,47 @@ class Target:
         """path -> digest of each source file."""
         return {path: digest_bytes(self.files[path]) for path in sorted(self.files)}
 
-    def inputs_digest(self, toolchain_tar_sha256: str) -> str:
-        """The digest of everything that can change the binary."""
+    def inputs_digest(self, lock: Lock) -> str:
+        """The digest of everything that can change what comes out. Raises CatalogueError, see ``require_native``."""
         value: dict[str, Any] = {
-            "schema": "repro.inputs/1",
-            "toolchain": toolchain_tar_sha256,
-            "environment": dict(ENVIRONMENT),
+            "schema": "repro.inputs/2",
+            **self.ground(lock),
             "command": list(self.command),
             "working_dir": self.working_dir,
             "files": self.sources(),
-            "modules": [[row.filename, row.sha256] for row in self.modules.files],
+            "archives": [[row.filename, row.sha256] for row in self.archives],
+            "outputs": dict(self.outputs),
         }
         return digest(value)
+
+    def ground(self, lock: Lock) -> dict[str, Any]:
+        """What of the lock, the environment and the modules the target stands on."""
+        found: dict[str, Any] = {
+            "environment": dict(self.environment),
+            "modules": [[row.filename, row.sha256] for row in self.modules.files],
+        }
+        if self.go:
+            found["toolchain"] = lock.toolchain.tar_sha256
+        if self.native:  # what it links against is the base's
+            found["native"] = {"base": base_key(lock.base), "packages": native_key(native.required(lock))}
+        return found
 
 
 def agent_target() -> Target:
     """The agent, which is in every image a launch starts. Raises CatalogueError, InputMismatch."""
     folder = resources.images_dir() / "agent"
     # Without gRPC's tracing (and the HTML templates it brings) the agent is 2.6 MB smaller and needs 3 MiB less memory.
-    return Target(
-        "agent", "agent", "the agent", _tree(folder, "src"), read_modules(folder), "src", ("build", "-tags=grpcnotrace")
-    )
+    return _go_target("agent", "agent", "the agent", folder, ("build", "-tags=grpcnotrace"))
 
 
 def backend_target(entry: BackendEntry) -> Target:
-    """A backend of ours. Raises CatalogueError, InputMismatch."""
+    """A backend that is a Go program. Raises CatalogueError, InputMismatch."""
     _require_go(entry.build, entry.folder)
-    files = _tree(entry.folder, "src")
-    return Target("backend", "backend", f"backend {entry.id}", files, read_modules(entry.folder), "src", ("build",))
+    package = entry.main or "."
+    return _go_target(
+        "backend", "backend", f"backend {entry.id}", entry.folder, ("build",),
+        inner=entry.package, package=package, environment=go_environment(entry),
+    )  # fmt: skip
 
 
 def sdk_target(entry: SdkEntry) -> Target:
@@ -112,12 +149,105 @@ def sdk_target(entry: SdkEntry) -> Target:
     would break every go.sum. Raises CatalogueError, InputMismatch.
     """
     _require_go(entry.build, entry.folder)
-    files = _tree(entry.folder, "src") | _tree(resources.images_dir() / "harness", "harness")
-    files["src/go.mod"] += f"\nrequire {HARNESS_MODULE} v0.0.0\n\nreplace {HARNESS_MODULE} => ../harness\n".encode()
-    workdir = "src" if entry.package == "." else f"src/{entry.package}"
-    files[f"{workdir}/workload_test.go"] = workload_test(entry)
-    arguments = ("test", "-c")
-    return Target("workload", "sdk", f"SDK {entry.id}", files, read_modules(entry.folder), workdir, arguments)
+    files = _tree(resources.images_dir() / "harness", "harness")
+    go_mod = (entry.folder / "go.mod").read_bytes()
+    go_mod += f"\nrequire {HARNESS_MODULE} v0.0.0\n\nreplace {HARNESS_MODULE} => ../harness\n".encode()
+    workdir = _below("src", entry.package)
+    files |= {"src/go.mod": go_mod, f"{workdir}/workload_test.go": workload_test(entry)}
+    return _go_target(
+        "workload", "sdk", f"SDK {entry.id}", entry.folder, ("test", "-c"),
+        inner=entry.package, environment=go_environment(entry), more=files,
+    )  # fmt: skip
+
+
+def models_target() -> Target:
+    """All synthetic models, written by a generator of ours. Raises CatalogueError, InputMismatch."""
+    models = synthetic_models()
+    outputs = {f"models/{path}": sha256 for model in models.values() for path, sha256 in model.files.items()}
+    folder = models_folder()
+    command = (GO, "run", ".", "-o", f"{OUT}/models", *sorted(models))
+    return Target(
+        key="models",
+        folder="models",
+        title="the synthetic models",
+        files=_tree(folder, "src"),
+        modules=read_modules(folder),
+        workdir="src",
+        command=command,
+        outputs=outputs,
+        origin=folder,
+        note="build: writing the synthetic models",
+    )
+
+
+def native_target(part_id: str) -> Target:
+    """A native part. Raises CatalogueError."""
+    part = native_part(part_id)
+    archive = read_source(part.folder, part.source, part.version)
+    folder = f"native-{part.id}"
+    source = f"{BUILD_ROOT}/{folder}/source/{archive.filename}"
+    outputs = {f"lib/{name}": "" for name in part.libraries} | {f"programs/{name}": "" for name in part.programs}
+    return Target(
+        key=folder,
+        folder=folder,
+        title=part.title,
+        files={"src/build.sh": native.script(part, source, OUT)},
+        modules=NO_MODULES,
+        workdir="src",
+        command=("/usr/bin/dash", "build.sh"),
+        outputs=outputs,
+        origin=part.folder,
+        environment=NATIVE_ENVIRONMENT,
+        archives=(archive,),
+        native=True,
+        go=False,
+        note=f"build: compiling {part.title} (minutes, once)",
+    )
+
+
+def go_environment(entry: SdkEntry | BackendEntry) -> dict[str, str]:
+    """The environment in which an entry is compiled. Raises CatalogueError for C flags without cgo."""
+    unused = [key for key in entry.build_environment if key.startswith("CGO_") and not entry.cgo]
+    if unused:
+        raise CatalogueError(
+            f"{entry.folder}: build_environment.{unused[0]}",
+            "without `cgo: true` nothing reads it",
+            "correct the entry",
+        )
+    return {**ENVIRONMENT, **(CGO_ENVIRONMENT if entry.cgo else {}), **entry.build_environment}
+
+
+def _go_target(
+    key: str,
+    folder: str,
+    title: str,
+    origin: Path,
+    verb: tuple[str, ...],
+    *,
+    inner: str = ".",
+    package: str = ".",
+    environment: Mapping[str, str] = ENVIRONMENT,
+    more: Mapping[str, bytes] | None = None,
+) -> Target:
+    """A Go program of a module of ours, called ``key`` below ``/out``."""
+    return Target(
+        key=key,
+        folder=folder,
+        title=title,
+        files={**_tree(origin, "src"), **(more or {})},
+        modules=read_modules(origin),
+        workdir=_below("src", inner),
+        command=(GO, *verb, LINKER_FLAGS, "-o", f"{OUT}/{key}", package),
+        outputs={key: ""},
+        origin=origin,
+        environment=environment,
+        native=environment["CGO_ENABLED"] == "1",
+        note=f"build: compiling {title}",
+    )
+
+
+def _below(folder: str, inner: str) -> str:
+    return folder if inner == "." else f"{folder}/{inner}"
 
 
 def workload_test(entry: SdkEntry) -> bytes:

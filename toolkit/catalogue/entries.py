@@ -20,27 +20,27 @@ ModelFile = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Models = dict[Kind, Annotated[list[ModelFile], Field(min_length=1)]]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class SdkWorkload(_Strict):
+class SdkWorkload(Strict):
     id: Id
     backends: Annotated[list[Id], Field(min_length=1)]
 
 
-class Alias(_Strict):
+class Alias(Strict):
     name: Id
     note: str = ""
 
 
-class Moved(_Strict):
+class Moved(Strict):
     setting: Text
     value: str
     reason: Text
 
 
-class Sdk(_Strict):
+class Sdk(Strict):
     id: Id
     module: Text
     version: Text
@@ -65,7 +65,7 @@ class Sdk(_Strict):
     null: bool = False
 
 
-class Workload(_Strict):
+class Workload(Strict):
     id: Id
     kind: Kind
     unit: str
@@ -80,7 +80,7 @@ class Workload(_Strict):
     compared: list[str] = []
 
 
-class Backend(_Strict):
+class Backend(Strict):
     id: Id
     tier: Literal["stub", "simulator", "tiny-model", "your-model"]
     wires: Annotated[dict[Id, str], Field(min_length=1)]
@@ -98,6 +98,7 @@ class Backend(_Strict):
     environment: dict[Variable, str] = {}
     build: Literal["go", "native", "none", "dockerfile", "image"] = "go"
     package: str = "."
+    main: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*$")] | None = None
     cgo: bool = False
     build_environment: dict[BuildVariable, str] = {}
     native: list[Id] = []

@@ -204,6 +204,7 @@ def _read_backend(file: Path) -> BackendEntry:
         "commands": {str(kind): tuple(words) for kind, words in data.commands.items()},
         "models": {str(kind): tuple(files) for kind, files in data.models.items()},
         "native": tuple(data.native),
+        "main": data.main or "",
         "folder": file.parent,
         "memory_bytes": _memory_bytes(data.memory),
     }

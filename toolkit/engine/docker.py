@@ -144,6 +144,17 @@ class DockerEngine:
         """A tar stream of a path of the container."""
         return self._stream(f"/containers/{container}/archive", {"path": path}, f"copy {path} out of a container")
 
+    def copy_in(self, container: str, path: str, tar: BinaryIO) -> None:
+        """Unpack a tar stream below a path of a container; raises EngineRefused when it is read-only there."""
+        with _asking(f"copy into {path} of a container"):
+            answer = self._bulk.put(
+                self._url(f"/containers/{container}/archive"),
+                params={"path": path},
+                data=streams.chunks(tar),
+                timeout=BULK_SECONDS,
+            )
+            answer.raise_for_status()
+
     def owned(self, label: str = LABEL_RUN) -> list[OwnedContainer]:
         """All containers carrying the label, running or not."""
         with _asking("list containers"):

@@ -194,6 +194,10 @@ class FakeEngine:
             raise faults.refused("copy out", 404, f"Could not find the file {path} in container")
         return iter([files[path]])
 
+    def copy_in(self, container: str, path: str, tar: BinaryIO) -> None:
+        self._ask("copy_in", container, path)
+        self._find(container).files[path] = tar.read()
+
     def owned(self, label: str = LABEL_RUN) -> list[OwnedContainer]:
         self._ask("owned", label)
         every = self.containers.values()

@@ -101,6 +101,9 @@ class Engine(Protocol):
     def copy_out(self, container: str, path: str) -> Iterable[bytes]:
         """A tar stream of a path of the container."""
 
+    def copy_in(self, container: str, path: str, tar: BinaryIO) -> None:
+        """Unpack a tar stream below a path of a container that has not started, into a volume of it."""
+
     def owned(self, label: str = LABEL_RUN) -> list[OwnedContainer]:
         """All containers carrying the label, running or not."""
 

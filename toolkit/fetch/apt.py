@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from toolkit.errors import InputUnavailable
 from toolkit.fetch.clients import Outcome, run
@@ -41,6 +42,13 @@ Dir::Cache "{root}/cache";
 """
 
 
+def resolved(said: str) -> list[str]:
+    """``name=version`` of each line that ``apt-get --print-uris`` wrote: 'URI' name_version_arch.deb size hash."""
+    names = (line.split()[1] for line in said.splitlines() if line.startswith("'"))
+    parts = (unquote(name).split("_") for name in names)
+    return [f"{part[0]}={part[1]}" for part in parts]
+
+
 class Apt:
     """apt-get with private state below ``root`` (hold the store's ``apt`` lock while using it)."""
 
@@ -55,6 +63,21 @@ class Apt:
     def knows(self, package: str, version: str) -> bool:
         """Whether a source lists this version."""
         return self._apt(["download", "--print-uris", f"{package}={version}"], self._root).ok
+
+    def resolve(self, packages: Sequence[str]) -> list[str]:
+        """``name=version`` of these packages and of all they need, as apt would install them on an empty system.
+
+        Raises InputUnavailable.
+        """
+        self._update()
+        arguments = ["install", "--print-uris", "--yes", "--no-install-recommends", *packages]
+        outcome = self._apt(arguments, self._root)
+        wishes = resolved(outcome.stdout.decode("utf-8", "replace"))
+        if not outcome.ok or not wishes:
+            raise InputUnavailable(
+                f"apt cannot resolve {', '.join(packages)}", outcome.text, "check the host's package sources"
+            )
+        return wishes
 
     def suite(self) -> str:
         """The code name of the system whose sources these are, for the lock's reader."""

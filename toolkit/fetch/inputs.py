@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from toolkit.build import base as base_layer
-from toolkit.build import deb, toolchain
+from toolkit.build import deb, native, toolchain
 from toolkit.build.targets import CHECKOUT
 from toolkit.errors import InputMismatch, InputUnavailable
 from toolkit.fetch import gomod
 from toolkit.fetch.apt import Apt
-from toolkit.fetch.pip import download_wheel
+from toolkit.fetch.pip import download_source, download_wheel
 from toolkit.fetch.store import Store
-from toolkit.lock import BaseLock, ModulesLock, ToolchainLock
+from toolkit.lock import BaseLock, ModulesLock, NativeLock, ToolchainLock
 from toolkit.model.inputs import LockedFile
 
 Report = Callable[[str], None]
@@ -48,9 +48,9 @@ def refuse_offline(rows: Sequence[LockedFile], offline: bool) -> None:
         )
 
 
-def fetch_debs(store: Store, base: BaseLock, *, offline: bool, report: Report) -> None:
-    """Bring the base's packages. Raises Vanished (the mirror has other versions), InputMismatch, InputUnavailable."""
-    rows = missing(store, base.packages)
+def fetch_debs(store: Store, lock: BaseLock | NativeLock, *, offline: bool, report: Report) -> None:
+    """Bring a lock's packages. Raises Vanished (the mirror has other versions), InputMismatch, InputUnavailable."""
+    rows = missing(store, lock.packages)
     refuse_offline(rows, offline)
     if not rows:
         return
@@ -94,6 +94,44 @@ def lock_debs(store: Store, *, report: Report) -> BaseLock:
                 )
         rows = tuple(_locked_deb(store, found[name]) for name in sorted(found))
         return BaseLock(rows, apt.suite())
+
+
+def lock_native(store: Store, base: BaseLock, *, report: Report) -> NativeLock:
+    """Lock the C and C++ compilers anew from what the host's sources have now, less what the base holds already.
+
+    ``layer_sha256`` is left empty, as with ``lock_debs``.
+    """
+    report("lock: the C and C++ compilers from the host's package sources (100 MB)")
+    with store.lock("apt"), store.temporary() as folder:
+        apt = Apt(store.root / "apt")
+        wishes = apt.resolve(native.PACKAGES)
+        found = {deb.control(path)["Package"]: path for path in apt.download_all(wishes, folder / "debs")}
+        for wish in wishes:
+            if wish.partition("=")[0] not in found:
+                raise InputUnavailable(
+                    f"No package source gave {wish}", "the C compilers need it", "try again, or another mirror"
+                )
+        held = {row.name for row in base.packages}
+        chosen = sorted(native.needed(found) - held)
+        return NativeLock(tuple(_locked_deb(store, found[name]) for name in chosen), apt.suite())
+
+
+def fetch_archives(store: Store, rows: Sequence[LockedFile], *, offline: bool, report: Report) -> None:
+    """Bring the source archives of native parts. Raises InputMismatch, InputUnavailable."""
+    absent = missing(store, rows)
+    refuse_offline(absent, offline)
+    for row in absent:
+        report(f"fetch: {row.filename} ({_megabytes([row])}) by pip")
+        with store.temporary() as folder:
+            store.add_file(download_source(row.name, row.version, folder, sha256=row.sha256), row.sha256, row.filename)
+
+
+def lock_archive(store: Store, name: str, version: str) -> LockedFile:
+    """Lock a source archive of the package index as it is now. Raises InputUnavailable."""
+    with store.temporary() as folder:
+        path = download_source(name, version, folder)
+        size = path.stat().st_size
+        return LockedFile(name, "pip", version, path.name, store.add_made(path), size)
 
 
 def _locked_deb(store: Store, path: Path) -> LockedFile:

@@ -13,9 +13,13 @@ from pathlib import Path
 
 from toolkit import resources
 from toolkit.build.base import write_base
+from toolkit.build.native import required, write_native
+from toolkit.build.recipe import backend_recipe, sdk_recipe
+from toolkit.build.targets import Target
 from toolkit.build.toolchain import write_toolchain
 from toolkit.canonical import sha256_file, write_atomic
 from toolkit.catalogue import Catalogue, check_go_module
+from toolkit.catalogue.parts import models_folder, native_part, native_parts
 from toolkit.errors import InputUnavailable, ReproError
 from toolkit.fetch import inputs
 from toolkit.fetch.pip import download_wheel
@@ -25,6 +29,7 @@ from toolkit.lock import (
     BaseLock,
     Lock,
     ModulesLock,
+    NativeLock,
     ToolchainLock,
     file_sha256,
     lock_json,
@@ -33,8 +38,12 @@ from toolkit.lock import (
     pretty,
     read_lock,
     read_modules,
+    read_source,
+    source_json,
 )  # fmt: skip
+from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.inputs import LockedFile
+from toolkit.model.parts import NativePart
 
 Report = Callable[[str], None]
 
@@ -50,17 +59,39 @@ class Fetched:
 
 
 def module_folders(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[Path]:
-    """The folders with a go.mod and a lock of their own: the agent, the backends, the SDKs (all, or those named)."""
-    chosen = [catalogue.sdk(name) for name in sdks] if sdks is not None else list(catalogue.sdks.values())
-    folders = [entry.folder for entry in catalogue.backends.values() if entry.build == "go"]
+    """The folders with a go.mod and a lock of their own: the agent, the models' generator, backends and SDKs (all, or
+    those named and the backends they run against).
+    """
+    chosen, backends = _entries(catalogue, sdks)
+    folders = [entry.folder for entry in backends if entry.build == "go"]
     folders += [entry.folder for entry in chosen if entry.build == "go"]
-    return [resources.images_dir() / "agent", *folders]
+    return [resources.images_dir() / "agent", models_folder(), *folders]
+
+
+def _entries(catalogue: Catalogue, sdks: Iterable[str] | None) -> tuple[list[SdkEntry], list[BackendEntry]]:
+    """The SDKs (all, or those named) and the backends that they run against (all, where all SDKs are meant)."""
+    if sdks is None:
+        return list(catalogue.sdks.values()), list(catalogue.backends.values())
+    chosen = [catalogue.sdk(name) for name in sdks]
+    names = {backend for entry in chosen for _, backends in entry.workloads for backend in backends}
+    return chosen, [catalogue.backend(name) for name in sorted(names)]
+
+
+def wanted_targets(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[Target]:
+    """Everything that is built for these entries, once each. Raises CatalogueError, InputMismatch."""
+    chosen, backends = _entries(catalogue, sdks)
+    found = [sdk_recipe(entry) for entry in chosen if entry.build == "go"]
+    found += [backend_recipe(entry) for entry in backends if entry.build in ("go", "native")]
+    return list({target.origin: target for recipe in found for target in recipe.targets}.values())
 
 
 def check_lock(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[str]:
     """What is wrong with the locks, one sentence each; empty when nothing floats. Reads files only."""
     steps: list[Callable[[], object]] = [read_lock]
     steps += [functools.partial(read_modules, folder) for folder in module_folders(catalogue, sdks)]
+    steps += [
+        functools.partial(read_source, part.folder, part.source, part.version) for part in _parts(catalogue, sdks)
+    ]
     problems = []
     for step in steps:
         try:
@@ -85,13 +116,33 @@ def lock_entry(store: Store, folder: Path, *, report: Report = lambda _: None) -
     return lock
 
 
+def _parts(catalogue: Catalogue, sdks: Iterable[str] | None) -> list[NativePart]:
+    """The native parts of these entries; every one where all are meant."""
+    if sdks is None:
+        return list(native_parts().values())
+    chosen, backends = _entries(catalogue, sdks)
+    names = {name for entry in chosen for name in entry.native} | {name for entry in backends for name in entry.native}
+    return [native_part(name) for name in sorted(names)]
+
+
+def lock_part(store: Store, part: NativePart, *, report: Report = lambda _: None) -> None:
+    """Lock a native part's source archive, into ``lock.json`` beside its native.yaml. Raises InputUnavailable."""
+    report(f"lock: {part.source} {part.version} (a source archive, by pip)")
+    row = inputs.lock_archive(store, part.source, part.version)
+    write_atomic(part.folder / "lock.json", pretty(source_json(row)))
+
+
 def relock(store: Store, catalogue: Catalogue | None, *, base: bool = True, report: Report = lambda _: None) -> None:
-    """For maintainers: write ``images/lock.json`` (base from the host's package sources) and every entry's lock.json
-    anew.
+    """For maintainers: write ``images/lock.json`` (base and compilers from the host's package sources) and every
+    entry's lock.json anew.
     """
-    old = read_lock()
-    new = replace(old, base=_lock_base(store, report)) if base else old
+    new = read_lock()
+    if base:
+        new = replace(new, base=_lock_base(store, report))
+        new = replace(new, native=_lock_native(store, new.base, report))
     write_atomic(lock_path(), pretty(lock_json(new)))
+    for part in native_parts().values() if catalogue is not None else []:
+        lock_part(store, part, report=report)
     for folder in module_folders(catalogue) if catalogue is not None else []:
         lock_entry(store, folder, report=report)
 
@@ -111,12 +162,22 @@ def _lock_base(store: Store, report: Report) -> BaseLock:
         return replace(lock, layer_sha256=sha256_file(folder / "base.tar"))
 
 
+def _lock_native(store: Store, base: BaseLock, report: Report) -> NativeLock:
+    lock = inputs.lock_native(store, base, report=report)
+    with store.temporary() as folder:
+        write_native(folder / "native.tar", {row.name: store.blob(row.sha256, row.filename) for row in lock.packages})
+        return replace(lock, layer_sha256=sha256_file(folder / "native.tar"))
+
+
 def locked_files(catalogue: Catalogue, sdks: Iterable[str] | None = None, lock: Lock | None = None) -> list[LockedFile]:
     """Every input the locks name, once each. The toolchain's second source is left out: one of the two is enough."""
     chosen = lock or read_lock()
     rows = [*chosen.base.packages, chosen.toolchain.wheel]
-    for folder in module_folders(catalogue, sdks):
-        rows += read_modules(folder).files
+    found = wanted_targets(catalogue, sdks)
+    for target in found:
+        rows += [*target.modules.files, *target.archives]
+    if any(target.native for target in found):
+        rows += required(chosen).packages
     return list({row.sha256: row for row in rows}.values())
 
 
@@ -140,21 +201,29 @@ def fetch_all(
     if source is not None:
         for row in inputs.missing(store, rows):
             source.bring(store, row)
-    try:
-        inputs.fetch_debs(store, lock.base, offline=offline, report=report)
-    except inputs.Vanished as gone:
-        names = ", ".join(gone.files)
-        raise InputUnavailable(
-            f"No package source of this host has {names} any more", "the lock names it", inputs.WAYS_OUT
-        ) from gone
+    targets = wanted_targets(catalogue, sdks)
+    _fetch_debs(store, lock.base, offline=offline, report=report)
+    if any(target.native for target in targets):
+        _fetch_debs(store, required(lock), offline=offline, report=report)
     tar = inputs.fetch_toolchain(store, lock.toolchain, offline=offline, report=report)
-    for folder in module_folders(catalogue, sdks):
+    for target in targets:
+        inputs.fetch_archives(store, target.archives, offline=offline, report=report)
         inputs.fetch_modules(
             store,
-            folder,
-            read_modules(folder),
+            target.origin,
+            target.modules,
             lambda: inputs.unpacked_go(store, tar, lock.toolchain.tar_sha256),
             offline=offline,
             report=report,
         )
     return Fetched(len(rows), before - len(inputs.missing(store, rows)), sum(row.size_bytes for row in rows))
+
+
+def _fetch_debs(store: Store, lock: BaseLock | NativeLock, *, offline: bool, report: Report) -> None:
+    try:
+        inputs.fetch_debs(store, lock, offline=offline, report=report)
+    except inputs.Vanished as gone:
+        names = ", ".join(gone.files)
+        raise InputUnavailable(
+            f"No package source of this host has {names} any more", "the lock names it", inputs.WAYS_OUT
+        ) from gone

@@ -100,7 +100,8 @@ class BackendEntry:
     name an SDK asks for; ``models`` gives per workload kind the files of ``images/models`` it serves. ``command``,
     ``environment`` and, per workload kind, ``commands`` may hold ``{model}``, ``{projector}``, ``{port}`` and
     ``{threads}``. ``drive`` is the default drive against it: ``closed`` for real backends. ``build: none`` is no
-    container at all; ``build: native`` takes ``program`` from a part of ``images/native``.
+    container at all; ``build: native`` takes ``program`` from a part of ``images/native``; ``main`` is the
+    import path of a program in one of the modules that ``go.mod`` requires.
     """
 
     id: str
@@ -121,6 +122,7 @@ class BackendEntry:
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     build: str = "go"
     package: str = "."
+    main: str = ""
     cgo: bool = False
     build_environment: Mapping[str, str] = field(default_factory=dict)
     native: tuple[str, ...] = ()

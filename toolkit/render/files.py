@@ -14,6 +14,7 @@ from typing import Any
 from toolkit import resources
 from toolkit.build import identity, targets
 from toolkit.build.assemble import reference
+from toolkit.build.recipe import AGENT_PATH, Recipe, recipes
 from toolkit.build.targets import Target
 from toolkit.errors import UsageError
 from toolkit.model.catalogue import BackendEntry, SdkEntry
@@ -22,17 +23,19 @@ from toolkit.render.templates import render
 
 DOCKERFILE = "Dockerfile"
 BACKEND_DOCKERFILE = "Dockerfile.backend"
-ENTRYPOINT = ("/repro/agent",)
 _GO_CACHE = "/tmp/cache"
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a Dockerfile starts from; both names follow from the lock alone."""
+    """What a Dockerfile starts from; all names follow from the lock alone. ``native`` is empty where it has no
+    compilers.
+    """
 
     base: str
     base_text: str
     toolchain: str
+    native: str
     go: str
 
 
@@ -53,6 +56,7 @@ def ground(lock: Mapping[str, Any]) -> Ground:
         )
     name = "image" if base.get("image") else "debian"
     chain = [*diff_ids, f"sha256:{lock['toolchain']['tar_sha256']}"]
+    compilers = lock.get("native", {}).get("layer_sha256", "")
     text = (
         f"The base: {base['image']}"
         if base.get("image")
@@ -63,33 +67,56 @@ def ground(lock: Mapping[str, Any]) -> Ground:
             identity.runtime_config(entrypoint=(), labels=identity.labels("base", name)), diff_ids, "base", name
         ),
         base_text=text,
-        toolchain=_name(identity.builder_config("toolchain", "go"), chain, "toolchain", "go"),
+        toolchain=_builder([*chain], "go"),
+        native=_builder([*chain, f"sha256:{compilers}"], "native") if compilers else "",
         go=str(lock["toolchain"]["go"]),
     )
+
+
+def _builder(diff_ids: list[str], name: str) -> str:
+    return _name(identity.builder_config("toolchain", name), diff_ids, "toolchain", name)
 
 
 def _name(runtime: dict[str, Any], diff_ids: list[str], kind: str, name: str) -> str:
     return reference(kind, name, identity.config_digest(identity.image_config(runtime, diff_ids)))
 
 
-def dockerfile(start: Ground, kind: str, name: str, program: Target, *, sdk_id: str) -> bytes:
-    """The Dockerfile of one image that a launch starts (``kind`` sdk or backend)."""
+def dockerfile(start: Ground, recipe: Recipe, *, sdk_id: str) -> bytes:
+    """The Dockerfile of one image that a launch starts: a stage per target, and the image."""
+    native = any(target.native for target in recipe.targets)
+    if native and not start.native:
+        raise UsageError("The compilers' layer is not known yet", "they were relocked", "run `repro build` first")
+    archives = ["base", *(["native"] if native else []), "toolchain"]
     return render(
         "Dockerfile.j2",
-        title=f"{program.title}, with the agent",
-        filename=DOCKERFILE if kind == "sdk" else BACKEND_DOCKERFILE,
+        title=f"{recipe.title}, with the agent",
+        filename=DOCKERFILE if recipe.kind == "sdk" else BACKEND_DOCKERFILE,
         sdk_id=sdk_id,
-        go=start.go,
-        toolchain=start.toolchain,
+        archives=archives,
         base=start.base,
         base_text=start.base_text,
-        environment={**targets.ENVIRONMENT, "GOCACHE": _GO_CACHE},
         root=targets.BUILD_ROOT,
-        targets=[targets.agent_target(), program],
-        labels=identity.labels(kind, name),
+        out=targets.OUT,
+        stages=[_stage(target, start) for target in recipe.targets],
+        placements=recipe.placements,
+        labels=recipe.labels(),
         user=identity.USER,
-        entrypoint=list(ENTRYPOINT),
+        entrypoint=[AGENT_PATH],
     )
+
+
+def _stage(target: Target, start: Ground) -> dict[str, Any]:
+    """What the template needs of a target."""
+    go = {"GOCACHE": _GO_CACHE, "GOPROXY": target.proxy} if target.go else {}
+    tools = f"Go {start.go}" if target.go else ""
+    if target.native:
+        tools = f"{tools} and the C and C++ compilers" if tools else "The C and C++ compilers"
+    return {
+        "target": target,
+        "start": start.native if target.native else start.toolchain,
+        "tools": tools,
+        "environment": {**target.environment, **go},
+    }
 
 
 def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry | None) -> dict[str, bytes]:
@@ -98,11 +125,8 @@ def dockerfiles(lock: Mapping[str, Any], sdk: SdkEntry, backend: BackendEntry | 
     Raises UsageError, CatalogueError, InputMismatch.
     """
     start = ground(lock)
-    found = {DOCKERFILE: dockerfile(start, "sdk", sdk.id, targets.sdk_target(sdk), sdk_id=sdk.id)}
-    if backend is not None and not backend.in_process:
-        program = targets.backend_target(backend)
-        found[BACKEND_DOCKERFILE] = dockerfile(start, "backend", backend.id, program, sdk_id=sdk.id)
-    return found
+    names = {"sdk": DOCKERFILE, "backend": BACKEND_DOCKERFILE}
+    return {names[recipe.kind]: dockerfile(start, recipe, sdk_id=sdk.id) for recipe in recipes(sdk, backend)}
 
 
 def compose(cell: str, sdk: ContainerSpec, backend: ContainerSpec | None) -> bytes:

@@ -1,0 +1,3 @@
+module sealbench.org/models
+
+go 1.26.6
