@@ -92,10 +92,8 @@ class Stub:
 
 @contextlib.contextmanager
 def running_stub(program: Path, folder: Path, **settings: Any) -> Iterator[Stub]:
-    """A stub on a free port of the loopback interface, stopped at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """A stub on a free port of the loopback interface (TLS on the next one), stopped at the end."""
+    port = _free_ports()
     config = {"schema": "repro.backend/1", "listen": f"127.0.0.1:{port}", **settings}
     records = folder / f"backend-{port}.records"
     with records.open("wb") as out:
@@ -109,6 +107,17 @@ def running_stub(program: Path, folder: Path, **settings: Any) -> Iterator[Stub]
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def _free_ports() -> int:
+    """A port that is free together with the one above it."""
+    while True:
+        with socket.socket() as free, socket.socket() as above:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                above.bind(("127.0.0.1", port + 1))
+                return port
 
 
 def _wait_for_port(port: int) -> None:

@@ -36,6 +36,8 @@ type config struct {
 	Seed              uint64  `json:"seed"`
 	Dimensions        int     `json:"dimensions"`
 	Fault             string  `json:"fault"`
+	// Images is how many images a chat request of the model "stub" must have; 0: not checked.
+	Images int `json:"images"`
 }
 
 // fault is what the stub does wrong on purpose: with a probability per request, or once after some seconds.
@@ -65,7 +67,7 @@ func (c config) check() error {
 	if c.Schema != schemaBackend {
 		return fmt.Errorf("schema is %q, this program reads %q", c.Schema, schemaBackend)
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if _, err := net.ResolveTCPAddr("tcp", c.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if c.Pacing != pacingPaced && c.Pacing != pacingUnpaced {
@@ -76,6 +78,9 @@ func (c config) check() error {
 	}
 	if c.Dimensions < stampPieces || c.Dimensions > maxDimensions {
 		return fmt.Errorf("dimensions is %d, allowed: %d to %d", c.Dimensions, stampPieces, maxDimensions)
+	}
+	if c.Images < 0 {
+		return fmt.Errorf("images is negative")
 	}
 	return nil
 }

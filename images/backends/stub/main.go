@@ -1,10 +1,11 @@
-// Command stub is a backend that answers OpenAI's wire format from a schedule, and writes its own CLOCK_MONOTONIC time
-// into every frame, so that a client's cost can be told from the backend's pace. Its settings come in REPRO_BACKEND,
-// its records leave on the descriptor named by REPRO_FD; docs/harness.md describes both.
+// Command stub is a backend that answers four wire formats (OpenAI, Anthropic, Gemini, Ollama) from a schedule, and
+// writes its own CLOCK_MONOTONIC time into every frame, so that a client's cost can be told from the backend's pace. Its
+// settings come in REPRO_BACKEND, its records leave on the descriptor named by REPRO_FD; docs/backends.md describes both.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,6 +23,8 @@ const (
 	exitUsage  = 64
 
 	shutdownTime = 500 * time.Millisecond
+	// maxStreams is more than any drive keeps in flight: streams of one HTTP/2 connection are not to wait for one another.
+	maxStreams = 4096
 )
 
 func main() { os.Exit(run()) }
@@ -36,16 +40,67 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "stub:", err)
 		return exitUsage
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	s := newStub(c, f, r)
+	doors, err := s.openDoors()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stub:", err)
 		return exitFailed
 	}
-	return serve(listener, newStub(c, f, r))
+	return serve(doors, s)
+}
+
+// door is one port: where it listens, and the server behind it.
+type door struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// openDoors listens in the clear (HTTP/1.1 and HTTP/2 with prior knowledge) and, one port higher, with TLS.
+func (s *stub) openDoors() ([]door, error) {
+	certificate, caPEM, err := identity(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.caPEM = caPEM
+	plain, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return nil, err
+	}
+	address := plain.Addr().(*net.TCPAddr)
+	secure, err := net.Listen("tcp", net.JoinHostPort(address.IP.String(), strconv.Itoa(address.Port+1)))
+	if err != nil {
+		return nil, err
+	}
+	clear, sealed := s.newServer(), s.newServer()
+	clear.Protocols.SetUnencryptedHTTP2(true)
+	sealed.Protocols.SetHTTP2(true)
+	sealed.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	return []door{{plain, clear}, {secure, sealed}}, nil
+}
+
+func (s *stub) newServer() *http.Server {
+	server := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(os.Stderr, "stub: ", 0),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		Protocols:         new(http.Protocols),
+		ConnContext:       s.control.joined,
+		ConnState:         s.control.left,
+	}
+	server.Protocols.SetHTTP1(true)
+	return server
+}
+
+func (d door) serve() error {
+	if d.server.TLSConfig != nil {
+		return d.server.ServeTLS(d.listener, "", "")
+	}
+	return d.server.Serve(d.listener)
 }
 
 // serve answers until a signal comes, or until the fault ends it.
-func serve(listener net.Listener, s *stub) int {
+func serve(doors []door, s *stub) int {
 	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	var death <-chan time.Time
@@ -54,13 +109,10 @@ func serve(listener net.Listener, s *stub) int {
 	}
 	ticks := make(chan struct{})
 	go s.report.run(ticks)
-	server := &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(os.Stderr, "stub: ", 0),
+	failed := make(chan error, len(doors))
+	for _, each := range doors {
+		go func() { failed <- each.serve() }()
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
 		fmt.Fprintln(os.Stderr, "stub:", err)
@@ -70,12 +122,23 @@ func serve(listener net.Listener, s *stub) int {
 		return exitFailed
 	case <-ended.Done():
 	}
-	limit, cancel := context.WithTimeout(context.Background(), shutdownTime)
-	defer cancel()
-	if err := server.Shutdown(limit); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		fmt.Fprintln(os.Stderr, "stub:", err)
-	}
+	shut(doors)
 	close(ticks)
 	s.report.flush()
 	return 0
+}
+
+// shut gives open answers their time, on both ports at once.
+func shut(doors []door) {
+	limit, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	done := make(chan error, len(doors))
+	for _, each := range doors {
+		go func() { done <- each.server.Shutdown(limit) }()
+	}
+	for range doors {
+		if err := <-done; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			fmt.Fprintln(os.Stderr, "stub:", err)
+		}
+	}
 }

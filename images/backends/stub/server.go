@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,96 +13,79 @@ import (
 	"sealbench.org/stub/internal/mono"
 )
 
-const (
-	defaultTokens   = 128
-	maxTokens       = 1 << 20
-	maxRequestBytes = 16 << 20
-)
+const maxRequestBytes = 16 << 20
 
-// stub answers OpenAI's wire format from a fixed schedule.
+// stub answers four wire formats from one fixed schedule.
 type stub struct {
-	config  config
-	fault   fault
-	report  *report
-	vectors *vectors
-	timers  sync.Pool // of *mono.Timer
-	serial  atomic.Uint64
+	config   config
+	fault    fault
+	report   *report
+	vectors  *vectors
+	control  control
+	pictures pictures
+	caPEM    []byte
+	timers   sync.Pool // of *mono.Timer
+	serial   atomic.Uint64
 }
 
 func newStub(c config, f fault, r *report) *stub {
 	return &stub{config: c, fault: f, report: r, vectors: newVectors(c.Seed, c.Dimensions)}
 }
 
-// handler routes by hand-written patterns of net/http; anything else is OpenAI's 404.
+// handler routes by net/http's patterns; what no route takes is a 404 of the wire format whose paths begin like it.
 func (s *stub) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("POST /v1/chat/completions", s.chat)
-	mux.HandleFunc("POST /v1/embeddings", s.embed)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path)
-	})
-	return mux
+	for pattern, answer := range map[string]http.HandlerFunc{
+		"GET /healthz":     s.health,
+		"GET /stub/stats":  s.stats,
+		"POST /stub/reset": s.resetStats,
+		"GET /stub/ca.pem": s.authority,
+
+		"POST /v1/chat/completions": s.openaiChat,
+		"POST /v1/embeddings":       s.openaiEmbed,
+		"GET /v1/models":            s.openaiModels,
+		"GET /v1/models/{model}":    s.openaiModel,
+
+		"POST /v1/messages":              s.anthropicChat,
+		"POST /v1/messages/count_tokens": s.anthropicCount,
+
+		"POST /v1beta/models/{call...}": s.geminiCall,
+
+		"GET /{$}":             s.ollamaRoot,
+		"GET /api/version":     s.ollamaVersion,
+		"GET /api/tags":        s.ollamaTags,
+		"POST /api/show":       s.ollamaShow,
+		"POST /api/chat":       s.ollamaChat,
+		"POST /api/generate":   s.ollamaGenerate,
+		"POST /api/embed":      s.ollamaEmbed,
+		"POST /api/embeddings": s.ollamaEmbeddings,
+
+		"/": noRoute,
+	} {
+		mux.HandleFunc(pattern, answer)
+	}
+	return s.control.counting(mux)
+}
+
+func noRoute(w http.ResponseWriter, r *http.Request) {
+	var f format = openai{}
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		f = ollama{}
+	case strings.HasPrefix(r.URL.Path, "/v1beta/"):
+		f = gemini{}
+	case strings.HasPrefix(r.URL.Path, "/v1/messages"):
+		f = anthropic{}
+	}
+	refuse(w, f, &refusal{http.StatusNotFound, "no such route: " + r.Method + " " + r.URL.Path})
 }
 
 func (s *stub) health(w http.ResponseWriter, _ *http.Request) {
 	if s.fault.kind == faultNeverReady {
-		refuse(w, http.StatusServiceUnavailable, "never ready, as asked for")
+		refuse(w, openai{}, &refusal{http.StatusServiceUnavailable, "never ready, as asked for"})
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")
-}
-
-type chatRequest struct {
-	Model               string `json:"model"`
-	Messages            []any  `json:"messages"`
-	Stream              bool   `json:"stream"`
-	MaxTokens           *int   `json:"max_tokens"`
-	MaxCompletionTokens *int   `json:"max_completion_tokens"`
-	StreamOptions       struct {
-		IncludeUsage bool `json:"include_usage"`
-	} `json:"stream_options"`
-}
-
-func (c *chatRequest) tokens() int {
-	switch {
-	case c.MaxCompletionTokens != nil:
-		return *c.MaxCompletionTokens
-	case c.MaxTokens != nil:
-		return *c.MaxTokens
-	}
-	return defaultTokens
-}
-
-func (s *stub) chat(w http.ResponseWriter, r *http.Request) {
-	arrival := mono.Now()
-	var ask chatRequest
-	if !read(w, r, &ask) {
-		return
-	}
-	switch {
-	case ask.Model == "":
-		refuse(w, http.StatusBadRequest, "you must provide a model parameter")
-		return
-	case len(ask.Messages) == 0:
-		refuse(w, http.StatusBadRequest, "messages must not be empty")
-		return
-	case ask.tokens() < 1 || ask.tokens() > maxTokens:
-		refuse(w, http.StatusBadRequest, "max_tokens is out of range")
-		return
-	}
-	wrong := s.draw()
-	if wrong == faultHTTP503 {
-		refuse(w, http.StatusServiceUnavailable, "overloaded, as asked for")
-		return
-	}
-	timer := s.timer()
-	defer s.timers.Put(timer)
-	if !ask.Stream {
-		s.whole(w, &ask, timer, arrival, wrong)
-		return
-	}
-	s.stream(w, &ask, timer, arrival, wrong)
 }
 
 // timer borrows a timerfd; making one per request would cost system calls in the answer.
@@ -117,69 +100,54 @@ func (s *stub) timer() *mono.Timer {
 	return timer
 }
 
-// due is when frame i is to be written.
-func (s *stub) due(arrival int64, i int) int64 {
-	return arrival + nanoseconds(s.config.FirstTokenSeconds) + int64(i)*nanoseconds(s.config.TokenSeconds)
-}
-
-// draw decides whether this request goes wrong: a pure function of the seed and the request's serial number.
-func (s *stub) draw() string {
-	serial := s.serial.Add(1)
-	switch s.fault.kind {
-	case faultHTTP503, faultTruncate, faultCorrupt, faultReset:
-		state := splitmix(s.config.Seed ^ serial*0x9e3779b97f4a7c15)
-		if state.unit() < s.fault.value {
-			return s.fault.kind
-		}
+// unlucky decides what goes wrong with this request, a pure function of the seed and the request's serial number: true
+// for a 503, else a fault is put into the script.
+func (s *stub) unlucky(a *ask) bool {
+	state := splitmix(s.config.Seed ^ s.serial.Add(1)*0x9e3779b97f4a7c15)
+	setting, scenario := state.unit(), state.unit()
+	if scenario < a.play.status {
+		return true
 	}
-	return ""
+	if setting >= s.fault.value {
+		return false
+	}
+	a.play.spoil(s.fault.kind)
+	return s.fault.kind == faultHTTP503
 }
 
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
+// count answers a request for the number of tokens.
+func (s *stub) count(w http.ResponseWriter, a *ask, f format, err error, before string) {
+	if err != nil {
+		refuse(w, f, err)
+		return
+	}
+	s.control.note(a)
+	writeJSON(w, string(append(appendInt(nil, before, a.prompt), '}')))
+}
+
+func read(w http.ResponseWriter, r *http.Request, f format, into any) bool {
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequestBytes)).Decode(into)
 	if err == nil {
 		// To the end, or net/http cannot use the connection again.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "the body is not the JSON expected: "+err.Error())
+		refuse(w, f, badRequest("the body is not the JSON expected: %v", err))
 	}
 	return err == nil
 }
 
-// refuse answers with OpenAI's error object.
-func refuse(w http.ResponseWriter, status int, text string) {
-	kind := "invalid_request_error"
-	if status >= http.StatusInternalServerError {
-		kind = "server_error"
-	}
-	var body struct {
-		Error struct {
-			Message string  `json:"message"`
-			Type    string  `json:"type"`
-			Param   *string `json:"param"`
-			Code    *string `json:"code"`
-		} `json:"error"`
-	}
-	body.Error.Message, body.Error.Type = text, kind
+// refuse answers with the wire format's own error object.
+func refuse(w http.ResponseWriter, f format, err error) {
+	why := &refusal{http.StatusInternalServerError, err.Error()}
+	_ = errors.As(err, &why)
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	w.WriteHeader(why.status)
+	_ = json.NewEncoder(w).Encode(f.failure(why.status, why.text))
 }
 
-// reset ends the connection with a TCP reset.
-func reset(w http.ResponseWriter) {
-	connection, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := connection.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = connection.Close()
+func writeJSON(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = io.WriteString(w, text)
 }
-
-// words counts blank-separated words: the stub's tokens.
-func words(text string) int { return len(strings.Fields(text)) }
-
-var errInput = errors.New("input must be a string or a non-empty array of strings")
