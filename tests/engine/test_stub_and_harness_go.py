@@ -10,7 +10,7 @@ import pytest
 from tests.support.stub import need_go, run_go
 from toolkit.resources import images_dir
 
-MODULES = ("harness", "backends/stub")
+MODULES = ("harness", "backends/stub", "backends/qdrant-exact")
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,10 +1,9 @@
-"""The stub's wire format, read by a client that is none of the SDKs: httpx."""
+"""OpenAI's wire format as the stub speaks it, read by a client that is none of the SDKs: httpx."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import struct
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.stub import Stub, build_stub, running_stub
+from tests.support.stub import Stub, build_stub, check_stamps, frames, running_stub, written_at
 
 CHAT = {"model": "stub", "max_tokens": 16, "messages": [{"role": "user", "content": "one two three"}]}
 
@@ -38,26 +37,13 @@ def client(stub: Stub) -> Iterator[httpx.Client]:
 
 def read_events(response: httpx.Response) -> tuple[list[str], list[int]]:
     """The data of each server-sent event, and CLOCK_MONOTONIC ns at its arrival; the framing is checked."""
-    data, times, buffer = [], [], b""
-    for piece in response.iter_raw():
-        buffer += piece
-        while b"\n\n" in buffer:
-            event, buffer = buffer.split(b"\n\n", 1)
-            assert event.startswith(b"data: ")
-            assert b"\n" not in event
-            data.append(event[6:].decode())
-            times.append(time.monotonic_ns())
-    assert buffer == b""
+    data, times = [], []
+    for event, received in frames(response):
+        assert event.startswith(b"data: ")
+        assert b"\n" not in event
+        data.append(event[6:].decode())
+        times.append(received)
     return data, times
-
-
-def written_at(vector: list[float]) -> int:
-    """The write time in the first four components."""
-    nanoseconds = 0
-    for piece in vector[:4]:
-        assert float(piece * 65536).is_integer()
-        nanoseconds = nanoseconds << 16 | int(piece * 65536)
-    return nanoseconds
 
 
 def test_health_is_http_1_1(client: httpx.Client) -> None:
@@ -78,9 +64,7 @@ def test_a_stream_is_one_event_per_token(client: httpx.Client) -> None:
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert len(chunks) == 16 + 2
     tokens = [chunk["choices"][0]["delta"]["content"] for chunk in chunks[:16]]
-    for token, received in zip(tokens, times[:16], strict=True):
-        assert re.fullmatch(r"w\d{18} ", token)
-        assert before < int(token[1:19]) <= received
+    check_stamps(tokens, times[:16], before)
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:17]] == [None] * 16 + ["length"]
     assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
     assert chunks[17]["choices"] == []

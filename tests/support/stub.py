@@ -1,10 +1,11 @@
-"""Our Go programs, built and run on the host: the stub backend, and an SDK's workload program."""
+"""Our Go programs, built and run on the host: the backends, and an SDK's workload program; and how to read a stream."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from toolkit.catalogue import load_catalogue
@@ -32,10 +34,10 @@ def need_go() -> str:
     return found
 
 
-def build_stub(folder: Path) -> Path:
-    """The stub backend as a program."""
-    program = folder / "stub"
-    run_go(need_go(), images_dir() / "backends/stub", "build", "-o", str(program), ".")
+def build_stub(folder: Path, backend: str = "stub") -> Path:
+    """The stub backend, or another of our backends, as a program."""
+    program = folder / backend
+    run_go(need_go(), images_dir() / "backends" / backend, "build", "-o", str(program), ".")
     return program
 
 
@@ -79,6 +81,11 @@ class Stub:
     process: subprocess.Popen[bytes]
     records: Path
 
+    @property
+    def port(self) -> int:
+        """The port in the clear; TLS is on the next one."""
+        return int(self.url.rpartition(":")[2])
+
     def stop(self) -> int:
         """End it as a launch does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -107,6 +114,35 @@ def running_stub(program: Path, folder: Path, **settings: Any) -> Iterator[Stub]
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def frames(response: httpx.Response, ending: bytes = b"\n\n") -> Iterator[tuple[bytes, int]]:
+    """The pieces of a stream that end with ``ending``, each with CLOCK_MONOTONIC ns at its arrival."""
+    buffer = b""
+    for piece in response.iter_raw():
+        buffer += piece
+        while ending in buffer:
+            frame, buffer = buffer.split(ending, 1)
+            yield frame, time.monotonic_ns()
+    assert buffer == b""
+
+
+def written_at(vector: list[float]) -> int:
+    """The write time in the first four components."""
+    nanoseconds = 0
+    for piece in vector[:4]:
+        assert float(piece * 65536).is_integer()
+        nanoseconds = nanoseconds << 16 | int(piece * 65536)
+    return nanoseconds
+
+
+def check_stamps(tokens: list[str], times: list[int], since: int) -> None:
+    """Each token is the time of its write: after ``since``, in order, before it came."""
+    last = since
+    for token, received in zip(tokens, times, strict=True):
+        assert re.fullmatch(r"w\d{18} ", token)
+        assert last < int(token[1:19]) <= received
+        last = int(token[1:19])
 
 
 def _free_ports() -> int:
