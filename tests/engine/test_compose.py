@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.sdks import EVERYTHING
 from toolkit.build.images import BuildOptions, BuiltSet, ensure_images
 from toolkit.catalogue import load_catalogue
 from toolkit.cli.render import cells, placement

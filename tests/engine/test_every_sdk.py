@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.faults_tool import Tool, sealed_manifest
-from toolkit.catalogue import load_catalogue
+from tests.support.sdks import CATALOGUE, CHOSEN, EVERYTHING
 from toolkit.engine.docker import DockerEngine
 from toolkit.model.catalogue import SdkEntry
 from toolkit.schemas import validate
@@ -21,14 +20,8 @@ from toolkit.schemas import validate
 pytestmark = pytest.mark.timeout(3600)
 Json = dict[str, Any]
 
-# Read on import: the settings of whoever runs the tests are gone inside of them.
-EVERYTHING = os.environ.get("REPRO_TEST_SDKS") == "all"
-# The null SDK; a client over HTTP; an engine in process with a native library; vectors in memory; a client over gRPC.
-ONE_OF_EACH_KIND = ("net-http", "ollama-api", "yzma", "chromem-go", "qdrant-go")
 # Compiling and, on a busy machine, waiting for others who compile.
 BUILD_SECONDS = 3000.0
-CATALOGUE = load_catalogue()
-CHOSEN = list(CATALOGUE.sdks) if EVERYTHING else list(ONE_OF_EACH_KIND)
 
 
 def cells() -> list[tuple[str, str, str]]:

@@ -1,0 +1,14 @@
+"""Which SDKs a tier takes: one of each kind in ``make test``, all in ``make test-all`` (``REPRO_TEST_SDKS=all``)."""
+
+from __future__ import annotations
+
+import os
+
+from toolkit.catalogue import load_catalogue
+
+# Read on import: the settings of whoever runs the tests are gone inside of them.
+EVERYTHING = os.environ.get("REPRO_TEST_SDKS") == "all"
+# The null SDK; clients over HTTP; an engine in process with a native library; vectors in memory; a client over gRPC.
+ONE_OF_EACH_KIND = ("net-http", "go-openai", "ollama-api", "yzma", "chromem-go", "qdrant-go")
+CATALOGUE = load_catalogue()
+CHOSEN = tuple(CATALOGUE.sdks) if EVERYTHING else ONE_OF_EACH_KIND
