@@ -89,6 +89,20 @@ def test_anthropic_counts_tokens(client: httpx.Client) -> None:
     assert client.post("/v1/messages/count_tokens", json=ANTHROPIC).json() == {"input_tokens": 3}
 
 
+def test_ollama_generate_takes_a_template(client: httpx.Client) -> None:
+    asked = GENERATE | {"template": "Q: {{ .Prompt }} A:", "stream": False}
+    answer = client.post("/api/generate", json=asked).json()
+    assert answer["prompt_eval_count"] == 5
+    assert client.get("/stub/stats").json()["last"]["prompt"] == f"Q: {GENERATE['prompt']} A:"
+
+
+def test_openai_counts_tokens(client: httpx.Client) -> None:
+    path = "/v1/responses/input_tokens"
+    counted = client.post(path, json={"model": "stub", "input": "one two three"}).json()
+    assert counted == {"object": "response.input_tokens", "input_tokens": 3}
+    assert client.post(path, json={"model": "stub", "input": []}).status_code == 400
+
+
 def test_gemini_streams_events_with_usage_in_each(client: httpx.Client) -> None:
     before = time.monotonic_ns()
     url = f"{MODELS}stub:streamGenerateContent?alt=sse"

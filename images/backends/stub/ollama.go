@@ -44,12 +44,22 @@ type ollamaChat struct {
 }
 
 type ollamaGenerate struct {
-	Model   string        `json:"model"`
-	System  string        `json:"system"`
-	Prompt  string        `json:"prompt"`
-	Images  [][]byte      `json:"images"`
-	Stream  *bool         `json:"stream"`
-	Options ollamaOptions `json:"options"`
+	Model  string `json:"model"`
+	System string `json:"system"`
+	Prompt string `json:"prompt"`
+	// Template stands for the model's own, which here is the prompt and nothing else.
+	Template string        `json:"template"`
+	Images   [][]byte      `json:"images"`
+	Stream   *bool         `json:"stream"`
+	Options  ollamaOptions `json:"options"`
+}
+
+// prompted is the prompt as the request's template makes it. Of Ollama's language the stub knows that one name.
+func (sent *ollamaGenerate) prompted() string {
+	if sent.Template == "" {
+		return sent.Prompt
+	}
+	return strings.NewReplacer("{{ .Prompt }}", sent.Prompt, "{{.Prompt}}", sent.Prompt).Replace(sent.Template)
 }
 
 func (a *ask) takeOllama(text string, images [][]byte) {
@@ -82,7 +92,7 @@ func (s *stub) ollamaGenerate(w http.ResponseWriter, r *http.Request) {
 	}
 	a := &ask{arrival: arrival, path: r.URL.Path, model: sent.Model, stream: isStreamed(sent.Stream), messages: 1}
 	a.takeOllama(sent.System, nil)
-	a.takeOllama(sent.Prompt, sent.Images)
+	a.takeOllama(sent.prompted(), sent.Images)
 	s.ollamaAnswer(w, r, a, sent.Options, ollama{generate: true})
 }
 

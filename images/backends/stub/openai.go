@@ -149,6 +149,25 @@ func (s *stub) openaiEmbed(w http.ResponseWriter, r *http.Request) {
 	s.embed(w, r, a, openai{}, dimensions, appendOpenaiEmbeddings)
 }
 
+type openaiCount struct {
+	Model string    `json:"model"`
+	Input oneOrMany `json:"input"`
+}
+
+// openaiCount is the one route of OpenAI's newer API (responses) that clients need to count tokens.
+func (s *stub) openaiCount(w http.ResponseWriter, r *http.Request) {
+	var sent openaiCount
+	if !read(w, r, openai{}, &sent) {
+		return
+	}
+	a := &ask{path: r.URL.Path, model: sent.Model, texts: sent.Input, messages: len(sent.Input)}
+	err := s.settle(a)
+	if len(sent.Input) == 0 {
+		err = badRequest("%v", errInput)
+	}
+	s.count(w, a, openai{}, err, `{"object":"response.input_tokens","input_tokens":`)
+}
+
 func appendOpenaiEmbeddings(to []byte, a *ask, v *vectors) []byte {
 	to = append(to, `{"object":"list","data":[`...)
 	to = a.appendEach(to, func(to []byte, i int, ns int64) []byte {

@@ -41,10 +41,11 @@ func (s *stub) handler() http.Handler {
 		"POST /stub/reset": s.resetStats,
 		"GET /stub/ca.pem": s.authority,
 
-		"POST /v1/chat/completions": s.openaiChat,
-		"POST /v1/embeddings":       s.openaiEmbed,
-		"GET /v1/models":            s.openaiModels,
-		"GET /v1/models/{model}":    s.openaiModel,
+		"POST /v1/chat/completions":       s.openaiChat,
+		"POST /v1/embeddings":             s.openaiEmbed,
+		"POST /v1/responses/input_tokens": s.openaiCount,
+		"GET /v1/models":                  s.openaiModels,
+		"GET /v1/models/{model}":          s.openaiModel,
 
 		"POST /v1/messages":              s.anthropicChat,
 		"POST /v1/messages/count_tokens": s.anthropicCount,
