@@ -66,6 +66,7 @@ func (c *client) stream(
 			}
 		case anthropic.MessageDeltaEvent:
 			answer.Finish(string(event.Delta.StopReason))
+			answer.Usage(int(event.Usage.InputTokens), int(event.Usage.OutputTokens))
 		}
 	}
 	return stream.Err()

@@ -94,8 +94,11 @@ func (c *client) stream(ctx context.Context, messages []*schema.Message, maxToke
 			return err
 		}
 		answer.Text(message.Content)
-		if message.ResponseMeta != nil {
-			answer.Finish(message.ResponseMeta.FinishReason)
+		if meta := message.ResponseMeta; meta != nil {
+			answer.Finish(meta.FinishReason)
+			if meta.Usage != nil {
+				answer.Usage(meta.Usage.PromptTokens, meta.Usage.CompletionTokens)
+			}
 		}
 	}
 }

@@ -60,6 +60,9 @@ func (c *client) stream(
 		for _, candidate := range response.Candidates {
 			answer.Finish(string(candidate.FinishReason))
 		}
+		if usage := response.UsageMetadata; usage != nil {
+			answer.Usage(int(usage.PromptTokenCount), int(usage.CandidatesTokenCount))
+		}
 	}
 	return nil
 }

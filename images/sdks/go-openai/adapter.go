@@ -54,9 +54,10 @@ func (c *client) stream(
 ) error {
 	message.Role = openai.ChatMessageRoleUser
 	stream, err := c.api.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
-		Model:     c.model,
-		MaxTokens: maxTokens,
-		Messages:  []openai.ChatCompletionMessage{message},
+		Model:         c.model,
+		MaxTokens:     maxTokens,
+		Messages:      []openai.ChatCompletionMessage{message},
+		StreamOptions: &openai.StreamOptions{IncludeUsage: true},
 	})
 	if err != nil {
 		return err
@@ -73,6 +74,9 @@ func (c *client) stream(
 		for i := range chunk.Choices {
 			answer.Text(chunk.Choices[i].Delta.Content)
 			answer.Finish(string(chunk.Choices[i].FinishReason))
+		}
+		if chunk.Usage != nil {
+			answer.Usage(chunk.Usage.PromptTokens, chunk.Usage.CompletionTokens)
 		}
 	}
 }

@@ -90,7 +90,11 @@ func (c *client) stream(ctx context.Context, parts []llms.ContentPart, maxTokens
 	if err != nil {
 		return err
 	}
-	answer.Finish(response.Choices[0].StopReason)
+	whole := response.Choices[0]
+	answer.Finish(whole.StopReason)
+	input, _ := whole.GenerationInfo["PromptTokens"].(int)
+	output, _ := whole.GenerationInfo["CompletionTokens"].(int)
+	answer.Usage(input, output)
 	return nil
 }
 

@@ -55,6 +55,7 @@ func (c *client) chat(ctx context.Context, message api.Message, maxTokens int, a
 	}, func(part api.ChatResponse) error {
 		answer.Text(part.Message.Content)
 		answer.Finish(part.DoneReason)
+		answer.Usage(part.PromptEvalCount, part.EvalCount)
 		return nil
 	})
 }
@@ -71,6 +72,7 @@ func (c *client) StreamTemplate(
 	}, func(part api.GenerateResponse) error {
 		answer.Text(part.Response)
 		answer.Finish(part.DoneReason)
+		answer.Usage(part.PromptEvalCount, part.EvalCount)
 		return nil
 	})
 }

@@ -51,10 +51,11 @@ func (c *client) stream(
 	ctx context.Context, message openai.ChatCompletionMessageParamUnion, maxTokens int, answer *harness.Answer,
 ) error {
 	stream := c.api.Chat.Completions.NewStreaming(ctx, openai.ChatCompletionNewParams{
-		Model:       c.model,
-		MaxTokens:   openai.Int(int64(maxTokens)), // every server knows it; max_completion_tokens is OpenAI's alone
-		Temperature: openai.Float(0),
-		Messages:    []openai.ChatCompletionMessageParamUnion{message},
+		Model:         c.model,
+		MaxTokens:     openai.Int(int64(maxTokens)), // every server knows it; max_completion_tokens is OpenAI's alone
+		Temperature:   openai.Float(0),
+		Messages:      []openai.ChatCompletionMessageParamUnion{message},
+		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
 	})
 	defer stream.Close()
 	for stream.Next() {
@@ -62,6 +63,9 @@ func (c *client) stream(
 		for i := range chunk.Choices {
 			answer.Text(chunk.Choices[i].Delta.Content)
 			answer.Finish(chunk.Choices[i].FinishReason)
+		}
+		if chunk.JSON.Usage.Valid() {
+			answer.Usage(int(chunk.Usage.PromptTokens), int(chunk.Usage.CompletionTokens))
 		}
 	}
 	return stream.Err()
