@@ -278,3 +278,31 @@ func TestEmbeddingsOfEveryWireFormat(t *testing.T) {
 		}
 	}
 }
+
+// sink takes an answer without a connection.
+type sink struct{ header http.Header }
+
+func (s sink) Header() http.Header             { return s.header }
+func (s sink) Write(piece []byte) (int, error) { return len(piece), nil }
+func (s sink) WriteHeader(int)                 {}
+func (s sink) Flush()                          {}
+
+func TestATokenAllocatesNothing(t *testing.T) {
+	_, s := start(t, func(*config) {})
+	handler := s.handler()
+	for _, f := range wires {
+		path := f.path
+		if strings.Contains(path, "%s") {
+			path = fmt.Sprintf(path, "stub")
+		}
+		allocations := func(tokens int) float64 {
+			body := fmt.Sprintf(f.body, "stub", tokens, "")
+			return testing.AllocsPerRun(50, func() {
+				handler.ServeHTTP(sink{http.Header{}}, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+			})
+		}
+		if few, many := allocations(8), allocations(128); many-few > 2 {
+			t.Errorf("%s: %v allocations for 8 tokens, %v for 128", f.name, few, many)
+		}
+	}
+}
