@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 import time
 import zlib
@@ -220,6 +221,32 @@ def test_errors_are_the_formats_own_object(
 ) -> None:
     response = client.post(path, json=body)
     assert (response.status_code, response.json()) == (status, error)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", ANTHROPIC | {"stream": True}),
+        (f"{MODELS}stub:streamGenerateContent?alt=sse", GEMINI),
+        ("/api/chat", OLLAMA),
+        ("/api/generate", GENERATE),
+    ],
+)
+def test_every_format_keeps_the_pace_and_records_it(
+    program: Path, tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    with running_stub(program, tmp_path, pacing="paced", first_token_seconds=0.05, token_seconds=0.01) as stub:
+        sent = time.monotonic_ns()
+        text = httpx.post(stub.url + path, json=body, trust_env=False).text
+        written = [int(digits) for digits in re.findall(r"w(\d{18}) ", text)]
+        assert len(written) == 16
+        for index, moment in enumerate(written):
+            assert moment - sent >= (0.05 + 0.01 * index) * 1e9
+        assert stub.stop() == 0
+        (values,) = stub.read("values")
+        assert (values["name"], len(values["values_ns"])) == ("backend.delay_seconds", 16)
+        assert min(values["values_ns"]) >= 0
+        assert stub.read("counts")[-1]["value"] == 1
 
 
 def png(width: int, height: int) -> bytes:

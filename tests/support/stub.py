@@ -70,7 +70,7 @@ def run_go(go: str, folder: Path, *arguments: str) -> None:
     done = subprocess.run(
         [go, *arguments], check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr  # go test writes what failed to stdout
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ func (s *stub) openDoors() ([]door, error) {
 	address := plain.Addr().(*net.TCPAddr)
 	secure, err := net.Listen("tcp", net.JoinHostPort(address.IP.String(), strconv.Itoa(address.Port+1)))
 	if err != nil {
+		_ = plain.Close()
 		return nil, err
 	}
 	clear, sealed := s.newServer(), s.newServer()

@@ -22,8 +22,11 @@ func open(t *testing.T) (*stub, []door) {
 	}
 	s := newStub(c, f, r)
 	doors, err := s.openDoors()
+	for tries := 0; err != nil && tries < 20; tries++ { // the port above a free one may be taken
+		doors, err = s.openDoors()
+	}
 	if err != nil {
-		t.Skipf("the port above a free one is taken: %v", err)
+		t.Fatal(err)
 	}
 	for _, each := range doors {
 		go func() { _ = each.serve() }()
