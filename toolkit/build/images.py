@@ -104,6 +104,11 @@ class Build:
         lock = self._run_lock(base, images, _targets(wanted))
         return BuiltSet(images["sdk"], images.get("backend"), base, lock, self.base_state)
 
+    def outputs(self, target: Target) -> dict[str, Path]:
+        """What one target makes, as blobs of the store: built if need be, no image."""
+        with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
+            return self._build([target])[1][target.key]
+
     def _warm(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]] | None:
         base = records.recall(self._store, foundation.base_inputs(self.lock.base))
         if base is None or self._options.no_cache:
@@ -116,19 +121,21 @@ class Build:
         return base[0], {kind: row[0] for kind, row in rows.items() if row is not None}
 
     def _cold(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]]:
+        base, made = self._build(_targets(wanted))
+        return base.built, {recipe.kind: self._image(recipe, base, made) for recipe in wanted}
+
+    def _build(self, every: list[Target]) -> tuple[foundation.Base, dict[str, dict[str, Path]]]:
         ground = foundation.Foundation(self._engine, self._store, self._report, offline=self._options.offline)
         self._ensure_base_lock(ground)
         base = ground.base(self.lock.base, no_cache=self._options.no_cache)
         self.lock = replace(self.lock, base=base.lock)
-        every = _targets(wanted)
         absent = [target for target in every if self._known(target) is None]
         if any(target.native for target in absent):
             self._ensure_native_lock(ground)
         for target in absent:  # all inputs first: a changed one should not be found after minutes
             ground.fetch_modules(target.origin, target.modules, self.lock.toolchain)
             ground.fetch_archives(target.archives)
-        made = {target.key: self._known(target) or self._make(ground, base, target) for target in every}
-        return base.built, {recipe.kind: self._image(recipe, base, made) for recipe in wanted}
+        return base, {target.key: self._known(target) or self._make(ground, base, target) for target in every}
 
     def _ensure_base_lock(self, ground: foundation.Foundation) -> None:
         """Fetch the base's packages; where the mirror no longer has them, lock anew, loudly, in a new run only."""

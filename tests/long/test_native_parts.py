@@ -1,0 +1,30 @@
+"""Each native part, built twice without a cache: the same bytes, on the same machine and in the same hour.
+
+Two builds on one machine prove little about another one; what could differ there is listed in ADR 0009.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.build import targets
+from toolkit.build.images import Build, BuildOptions
+from toolkit.catalogue.parts import native_parts
+from toolkit.engine.docker import DockerEngine
+from toolkit.fetch.store import Store
+
+pytestmark = pytest.mark.timeout(7200)
+
+
+@pytest.mark.parametrize("part", sorted(native_parts()))
+def test_a_native_part_is_the_same_twice(engine: DockerEngine, part: str) -> None:
+    target = targets.native_target(part)
+    digests: list[dict[str, str]] = []
+    for _ in range(2):
+        build = Build(engine, Store.open(), BuildOptions(no_cache=True, allow_relock=False), lambda _: None)
+        made: dict[str, Path] = build.outputs(target)
+        digests.append({output: blob.name for output, blob in made.items()})
+    different = [output for output in digests[0] if digests[0][output] != digests[1][output]]
+    assert different == [], f"these files differ: {different}"
