@@ -64,7 +64,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.add_file(archive, row.sha256, row.filename)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "native_folder", lambda: folder / "parts")
-        fetch_all(store, catalogue(), sdks=["with-c"], source=Source(str(Store.open().root)))
+        fetch_all(store, catalogue(), sdks=["with-c"], backends=["with-cmake"], source=Source(str(Store.open().root)))
         yield store
 
 
@@ -211,7 +211,7 @@ def test_a_second_build_and_the_dockerfiles_give_the_same_images(
 def test_a_changed_byte_of_a_compilers_package_or_a_source_archive_stops_the_build(
     engine: DockerEngine, fetched: Store, tmp_path: Path
 ) -> None:
-    rows = locked_files(catalogue(), ["with-c"])
+    rows = locked_files(catalogue(), ["with-c"], ["with-cmake"])
     for row in (next(row for row in rows if row.name == "g++-12"), next(row for row in rows if row.name == "pair")):
         store = fresh(tmp_path / row.name, fetched)
         data = bytearray(store.blob_path(row.sha256).read_bytes())

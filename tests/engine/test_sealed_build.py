@@ -47,10 +47,10 @@ SHORTEST_CANARY = 6
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store that holds every input and remembers no build."""
+    """A store that holds every input of one SDK against the stub, and remembers no build."""
     store = Store.open(tmp_path_factory.mktemp("inputs") / "store")
     shared = Store.open()
-    fetch_all(store, load_catalogue(), source=Source(str(shared.root)))
+    fetch_all(store, load_catalogue(), sdks=["go-openai"], backends=["stub"], source=Source(str(shared.root)))
     return store
 
 
@@ -149,7 +149,8 @@ def test_the_engines_view_is_what_we_computed(engine: DockerEngine, first: tuple
         view = engine.image(image.reference)
         assert view is not None
         assert tuple(view["RootFS"]["Layers"]) == image.identity.diff_ids
-        assert set(view["Config"]["Labels"]) == {"org.sealbench.id", "org.sealbench.kind"}
+        level = {"org.sealbench.cpu-level"} if image.kind != "base" else set()
+        assert set(view["Config"]["Labels"]) == {"org.sealbench.id", "org.sealbench.kind"} | level
         assert not view["Config"].get("Cmd")
 
 
@@ -265,7 +266,7 @@ def test_numactl_binds_memory_in_the_base_without_capabilities(
 
 
 def _one_of_each() -> list[LockedFile]:
-    rows = locked_files(load_catalogue())
+    rows = locked_files(load_catalogue(), ["go-openai"], ["stub"])
     chosen = [
         next(row for row in rows if row.name == "numactl"),
         next(row for row in rows if row.source == "pip"),

@@ -77,11 +77,18 @@ def _entries(catalogue: Catalogue, sdks: Iterable[str] | None) -> tuple[list[Sdk
     return chosen, [catalogue.backend(name) for name in sorted(names)]
 
 
-def wanted_targets(catalogue: Catalogue, sdks: Iterable[str] | None = None) -> list[Target]:
-    """Everything that is built for these entries, once each. Raises CatalogueError, InputMismatch."""
-    chosen, backends = _entries(catalogue, sdks)
+def wanted_targets(
+    catalogue: Catalogue, sdks: Iterable[str] | None = None, backends: Iterable[str] | None = None
+) -> list[Target]:
+    """Everything that is built for these entries, once each; ``backends`` names fewer than the SDKs can run against.
+
+    Raises CatalogueError, InputMismatch, UsageError.
+    """
+    chosen, servers = _entries(catalogue, sdks)
+    if backends is not None:
+        servers = [catalogue.backend(name) for name in backends]
     found = [sdk_recipe(entry) for entry in chosen if entry.build == "go"]
-    found += [backend_recipe(entry) for entry in backends if entry.build in ("go", "native")]
+    found += [backend_recipe(entry) for entry in servers if entry.build in ("go", "native")]
     return list({target.origin: target for recipe in found for target in recipe.targets}.values())
 
 
@@ -169,15 +176,19 @@ def _lock_native(store: Store, base: BaseLock, report: Report) -> NativeLock:
         return replace(lock, layer_sha256=sha256_file(folder / "native.tar"))
 
 
-def locked_files(catalogue: Catalogue, sdks: Iterable[str] | None = None, lock: Lock | None = None) -> list[LockedFile]:
+def locked_files(
+    catalogue: Catalogue, sdks: Iterable[str] | None = None, backends: Iterable[str] | None = None
+) -> list[LockedFile]:
     """Every input the locks name, once each. The toolchain's second source is left out: one of the two is enough."""
-    chosen = lock or read_lock()
-    rows = [*chosen.base.packages, chosen.toolchain.wheel]
-    found = wanted_targets(catalogue, sdks)
-    for target in found:
+    return _files_of(wanted_targets(catalogue, sdks, backends), read_lock())
+
+
+def _files_of(wanted: list[Target], lock: Lock) -> list[LockedFile]:
+    rows = [*lock.base.packages, lock.toolchain.wheel]
+    for target in wanted:
         rows += [*target.modules.files, *target.archives]
-    if any(target.native for target in found):
-        rows += required(chosen).packages
+    if any(target.native for target in wanted):
+        rows += required(lock).packages
     return list({row.sha256: row for row in rows}.values())
 
 
@@ -186,6 +197,7 @@ def fetch_all(
     catalogue: Catalogue,
     *,
     sdks: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
     source: Source | None = None,
     offline: bool = False,
     report: Report = lambda _: None,
@@ -195,13 +207,12 @@ def fetch_all(
     Raises InputUnavailable naming the file, InputMismatch. A vanished .deb is an error here: only a new run may lock
     the base anew.
     """
-    lock = read_lock()
-    rows = locked_files(catalogue, sdks, lock)
+    lock, targets = read_lock(), wanted_targets(catalogue, sdks, backends)
+    rows = _files_of(targets, lock)
     before = len(inputs.missing(store, rows))
     if source is not None:
         for row in inputs.missing(store, rows):
             source.bring(store, row)
-    targets = wanted_targets(catalogue, sdks)
     _fetch_debs(store, lock.base, offline=offline, report=report)
     if any(target.native for target in targets):
         _fetch_debs(store, required(lock), offline=offline, report=report)
