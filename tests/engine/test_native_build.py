@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.sdks import EVERYTHING
 from toolkit.build import records, targets
 from toolkit.build.context import write_context
 from toolkit.build.images import BuildOptions, BuiltSet, ensure_images
@@ -187,7 +188,7 @@ def test_an_edited_adapter_is_compiled_from_kept_dependencies_to_the_same_bytes(
     assert build(engine, store).sdk == built.sdk
 
 
-@pytest.mark.skipif(os.environ.get("REPRO_TEST_SDKS") != "all", reason="minutes: REPRO_TEST_SDKS=all runs it")
+@pytest.mark.skipif(not EVERYTHING, reason="minutes: REPRO_TEST_SDKS=all runs it")
 def test_a_second_build_and_the_dockerfiles_give_the_same_images(
     engine: DockerEngine, fetched: Store, first: tuple[Store, BuiltSet], tmp_path: Path
 ) -> None:

