@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.sdks import EVERYTHING
+from tests.support.sdks import CATALOGUE, CHOSEN, EVERYTHING
 from toolkit.build.images import BuildOptions, BuiltSet, ensure_images
 from toolkit.catalogue import load_catalogue
 from toolkit.cli.render import cells, placement
@@ -39,11 +39,9 @@ pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "compose"
-# Read on import: the settings of whoever runs the tests are gone inside of them.
 WHOLE = ("go-openai/chat-stream-128/default", "yzma/chat-stream-128/default")
 """The cells that run to their end: one with a backend, one without."""
-EVERYTHING = os.environ.get("REPRO_TEST_SDKS") == "all"
-CELLS = cells(load_catalogue(), None, None, placement(""))
+CELLS = cells(CATALOGUE, list(CHOSEN), None, placement(""))
 each_cell = pytest.mark.parametrize(("cell", "choice"), CELLS, ids=[cell.cell for cell, _choice in CELLS])
 NOTHING: tuple[Any, ...] = (None, [], {}, "")
 V1_ONLY = "HostConfig.MemorySwappiness"
