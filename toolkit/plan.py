@@ -251,9 +251,15 @@ def _engine(request: Request, choice: Choice, placement: Placement) -> dict[str,
     return {
         "model_path": files[0] if files else "",
         "projector_path": files[1] if len(files) > 1 else "",
+        "models": _all_models(choice) if choice.workload.kind == "probe" else {},
         "library_path": LIBRARIES if choice.sdk.native else "",
         "threads": len(parse_cpulist(placement.cpus)),
     }
+
+
+def _all_models(choice: Choice) -> dict[str, tuple[str, ...]]:
+    """What the experiments of ``repro probe`` may load, by workload kind."""
+    return {kind: tuple(f"{MODELS}/{name}" for name in files) for kind, files in choice.sdk.models.items()}
 
 
 def _model_paths(request: Request, choice: Choice, models: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -120,6 +120,7 @@ def harness_settings(cell: CellPlan) -> dict[str, Any]:
         "vectors": cell.vectors,
         "top": cell.top,
         "sdk_defaults": cell.sdk_defaults,
+        "models": {kind: list(files) for kind, files in cell.models.items()},
         "model_path": cell.model_path,
         "projector_path": cell.projector_path,
         "library_path": cell.library_path,

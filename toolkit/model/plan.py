@@ -38,7 +38,8 @@ class CellPlan:
     ``asked_as`` is the alias the user typed, if any; ``null_sdk``: this is the null SDK;
     ``baseline``: and nobody asked for it by name.
     ``in_process``: the engine runs inside the SDK's process and there is no backend container. ``model`` is the name an
-    SDK asks for; ``model_path`` and its like are paths inside the SDK's container. ``cpu_level`` is the x86-64 level
+    SDK asks for; ``model_path`` and its like are paths inside the SDK's container; ``models``
+    are those of every workload kind, for probes. ``cpu_level`` is the x86-64 level
     that the images need. ``sdk_defaults``: without the settings the adapter moves. ``control_url`` is the backend's
     plain root where the harness needs it.
     """
@@ -96,6 +97,7 @@ class CellPlan:
     top: int = 0
     model: str = "stub"
     model_file: ModelFile | None = None
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     model_path: str = ""
     projector_path: str = ""
     library_path: str = ""
@@ -170,5 +172,8 @@ def _cell(value: Mapping[str, Any]) -> CellPlan:
     cell = CellPlan(**value)
     own = value.get("model_file")
     return replace(
-        cell, backend_command=tuple(cell.backend_command), model_file=ModelFile(**own) if own is not None else None
+        cell,
+        backend_command=tuple(cell.backend_command),
+        models={kind: tuple(files) for kind, files in cell.models.items()},
+        model_file=ModelFile(**own) if own is not None else None,
     )

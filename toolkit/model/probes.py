@@ -19,6 +19,7 @@ class Experiment:
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
+    Experiment("first-request", "first request", "how much longer than the second does the first request take"),
     Experiment("openai-compatible", "OpenAI wire", "does it speak OpenAI's wire format, by the routes a server saw"),
     Experiment("local-model", "local model", "does it run a model inside its own process"),
     Experiment("streams", "streams", "does the first delta arrive clearly before the end"),
