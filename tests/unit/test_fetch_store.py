@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.errors import InputMismatch
-from toolkit.fetch.store import Store, StoreError, StoreFull
+from toolkit.errors import InputMismatch, UsageError
+from toolkit.fetch.store import IN_USE, Store, StoreError, StoreFull, delete_store
 
 
 @pytest.fixture
@@ -128,3 +128,15 @@ def test_two_processes_may_bring_the_same_inputs_at_once(store: Store) -> None:
     for number in range(50):
         store.blob(sha256(f"blob {number}".encode()), "blob")
     assert not [path for path in (store.root / "blobs").rglob(".*") if path.is_file()]
+
+
+def test_builds_share_the_store_and_what_wants_it_alone_waits(store: Store) -> None:
+    waited: list[str] = []
+    with store.lock(IN_USE, lambda: waited.append("one"), shared=True):
+        with store.lock(IN_USE, lambda: waited.append("two"), shared=True):
+            pass
+        assert waited == []
+        with pytest.raises(UsageError, match="in use"):
+            delete_store(store.root)
+    delete_store(store.root)
+    assert not store.root.exists()

@@ -212,6 +212,10 @@ class Foundation:
 
     def _cache_layer(self, plain: Assembled, folder: Path, *, no_cache: bool) -> Path:
         """The compiled standard library as a layer, made once per toolchain."""
+        with self._store.lock("build-stdlib"):
+            return self._locked_cache_layer(plain, folder, no_cache=no_cache)
+
+    def _locked_cache_layer(self, plain: Assembled, folder: Path, *, no_cache: bool) -> Path:
         row = self._store.record(_CACHE_KIND, plain.identity.config_digest)
         if row is not None and not (no_cache and not self._warmed) and self._store.has(str(row.get("layer"))):
             return self._store.blob_path(str(row["layer"]))

@@ -10,6 +10,7 @@ or loaded.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from toolkit.catalogue import Catalogue
 from toolkit.engine.port import Engine
 from toolkit.errors import CatalogueError, InputMismatch
 from toolkit.fetch import inputs
-from toolkit.fetch.store import Store
+from toolkit.fetch.store import IN_USE, Store
 from toolkit.lock import Lock, base_from_image, base_key, lock_json, modules_json, native_key, parse_lock, read_lock
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.inputs import BuiltImage
@@ -95,19 +96,19 @@ class Build:
     def images(self, sdk: SdkEntry, backend: BackendEntry | None) -> BuiltSet:
         """The images of a launch and the base below them."""
         wanted = recipes(sdk, backend)
-        found = self._warm(wanted)
-        if found is None:
-            with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
-                # That other command may have built what we want.
-                found = self._warm(wanted) or self._cold(wanted)
-        base, images = found
+        with self._store.lock(IN_USE, shared=True):
+            base, images = self._warm(wanted) or self._cold(wanted)
         lock = self._run_lock(base, images, _targets(wanted))
         return BuiltSet(images["sdk"], images.get("backend"), base, lock, self.base_state)
 
     def outputs(self, target: Target) -> dict[str, Path]:
         """What one target makes, as blobs of the store: built if need be, no image."""
-        with self._store.lock("build", lambda: self._report("build: waiting for another command that is building")):
+        with self._store.lock(IN_USE, shared=True):
             return self._build([target])[1][target.key]
+
+    def _turn(self, what: str, title: str) -> contextlib.AbstractContextManager[None]:
+        """One command at a time makes the agent, an SDK, each native part ...: minutes of C keep nobody from Go."""
+        return self._store.lock(f"build-{what}", lambda: self._report(f"build: waiting for another command: {title}"))
 
     def _warm(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]] | None:
         base = records.recall(self._store, foundation.base_inputs(self.lock.base))
@@ -126,16 +127,18 @@ class Build:
 
     def _build(self, every: list[Target]) -> tuple[foundation.Base, dict[str, dict[str, Path]]]:
         ground = foundation.Foundation(self._engine, self._store, self._report, offline=self._options.offline)
-        self._ensure_base_lock(ground)
-        base = ground.base(self.lock.base, no_cache=self._options.no_cache)
+        with self._turn("base", "the base"):
+            self._ensure_base_lock(ground)
+            base = ground.base(self.lock.base, no_cache=self._options.no_cache)
         self.lock = replace(self.lock, base=base.lock)
         absent = [target for target in every if self._known(target) is None]
         if any(target.native for target in absent):
-            self._ensure_native_lock(ground)
+            with self._turn("native", "the C compilers"):
+                self._ensure_native_lock(ground)
         for target in absent:  # all inputs first: a changed one should not be found after minutes
             ground.fetch_modules(target.origin, target.modules, self.lock.toolchain)
             ground.fetch_archives(target.archives)
-        return base, {target.key: self._known(target) or self._make(ground, base, target) for target in every}
+        return base, {target.key: self._made_or_make(ground, base, target) for target in every}
 
     def _ensure_base_lock(self, ground: foundation.Foundation) -> None:
         """Fetch the base's packages; where the mirror no longer has them, lock anew, loudly, in a new run only."""
@@ -179,6 +182,14 @@ class Build:
         if not all(self._store.has(str(sha256)) for sha256 in files.values()):
             return None
         return {name: self._store.blob(str(sha256), f"{name} of {target.title}") for name, sha256 in files.items()}
+
+    def _made_or_make(self, ground: foundation.Foundation, base: foundation.Base, target: Target) -> dict[str, Path]:
+        known = self._known(target)
+        if known is not None:
+            return known
+        with self._turn(target.key, target.title):
+            # That other command may have made what we want.
+            return self._known(target) or self._make(ground, base, target)
 
     def _make(self, ground: foundation.Foundation, base: foundation.Base, target: Target) -> dict[str, Path]:
         """Build a target; returns the blobs of its outputs."""

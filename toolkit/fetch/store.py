@@ -29,6 +29,8 @@ from toolkit.errors import InputMismatch, ReproError, UsageError
 
 FOLDERS = ("blobs", "records", "toolchains", "apt", "locks", "tmp", "tools")
 _ORPHAN_SECONDS = 3600.0
+IN_USE = "build"
+"""The lock that every build shares, and that deleting the store needs alone."""
 CACHE_TAG = "CACHEDIR.TAG"
 # The signature by which backup programs know a cache (Cache Directory Tagging Specification 0.6).
 _CACHE_TAG_TEXT = (
@@ -117,16 +119,20 @@ class Store:
             _remove_tree(folder)
 
     @contextlib.contextmanager
-    def lock(self, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold a named lock of the store; tells ``on_wait`` before it waits for another process that holds it."""
+    def lock(self, name: str, on_wait: Callable[[], None] = lambda: None, *, shared: bool = False) -> Iterator[None]:
+        """Hold a named lock of the store; tells ``on_wait`` before it waits for another process that holds it.
+
+        ``shared``: together with others that share it, while nobody holds it alone.
+        """
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         with self.errors():
             descriptor = os.open(self.root / "locks" / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             except BlockingIOError:
                 on_wait()
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                fcntl.flock(descriptor, how)
             yield
         finally:
             os.close(descriptor)
@@ -223,7 +229,7 @@ def delete_store(root: Path) -> None:
     """
     store = Store(root)
     with store.errors():
-        descriptor = os.open(root / "locks" / "build.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(root / "locks" / f"{IN_USE}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for name in FOLDERS:
