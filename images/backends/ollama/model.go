@@ -18,8 +18,8 @@ import (
 // templates gives a model's own chat template in Ollama's language. Ollama puts the nearest one that it knows in the place
 // of a template that it does not know: the synthetic model's would become one of ChatML's kind, of other length.
 var templates = map[string]string{
-	"{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}" +
-		"{% if add_generation_prompt %}assistant:{% endif %}": "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}assistant:",
+	"{{ bos_token }}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n" +
+		"{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}": "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}assistant:",
 }
 
 // create makes the model through the server's own interface, as `ollama create` does.
