@@ -110,6 +110,11 @@ def _flags() -> tuple[str, ...]:
     """What holds for every part: which compilers, no symbols, no path of the build in the result."""
     return (
         "-DCMAKE_BUILD_TYPE=Release",
+        # There is no uname here to ask. Without an answer ggml takes the processor for an unknown one and computes
+        # without vector instructions, whatever its other options say: 394 ms of CPU for an answer in place of 20.
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=x86_64",
+        "-DCMAKE_CROSSCOMPILING=OFF",
         "-DCMAKE_C_COMPILER=/usr/bin/gcc",
         "-DCMAKE_CXX_COMPILER=/usr/bin/g++",
         f"-DCMAKE_C_FLAGS={_PREFIX_MAP}",

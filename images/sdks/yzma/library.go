@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -18,6 +19,10 @@ import (
 // pairedGGML is what ggml_version() says in the libllama that this yzma belongs to: llama.cpp changes the layout of its
 // structs monthly, and yzma fills them by hand. Another pair aborts later, or gives an empty embedding.
 const pairedGGML = "0.25.3"
+
+// vectors is what llama_print_system_info() says of a libllama for x86-64-v3. A build that did not recognise its processor
+// gives the same answers, many times slower.
+const vectors = "AVX2 = 1"
 
 var library struct {
 	sync.Mutex
@@ -46,6 +51,9 @@ func load(s harness.Settings) error {
 			llama.LogSet(library.silent)
 		}
 		llama.Init()
+		if info := llama.PrintSystemInfo(); !strings.Contains(info, vectors) {
+			return fmt.Errorf("libllama in %s computes without AVX2, some 20 times slower: %s", path, info)
+		}
 		library.path = path
 	}
 	if s.Kind != kindImage || library.vision {
