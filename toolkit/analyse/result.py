@@ -52,6 +52,9 @@ def build_result(
     interval = measured_interval(plan, sdk)
     timeline = Timeline(sdk, backend)
     found = histograms(timeline, interval) if interval else dict.fromkeys(HISTOGRAMS, _EMPTY)
+    if plan.drive == "closed":
+        # Each send is scheduled when the one before it ended: no schedule that a send could be late for.
+        found = {**found, "dispatch.delay": _EMPTY}
     word, ending = termination(sdk, backend, facts)
     invalid, recorded = gates(plan, sdk, backend, interval, found)
     invalid = _once([*([ending] if ending else []), *facts.findings, *invalid])
@@ -111,7 +114,6 @@ def _whole(
         # go test's own loop leaves no rows: no rate is not a rate of nothing.
         values["qps.ok_hz"] = values["qps.offered_hz"] = Value(None, 0, "drive bench")
     if plan.drive == "closed":
-        # Each send is scheduled when the one before it ended: no schedule that a send could be late for.
         values["dispatch.delay.p50_seconds"] = values["dispatch.delay.p99_seconds"] = Value(None, 0, "drive closed")
     totals, rate = sdk.totals, sdk.selftest_rate_hz
     off = Value(None, 0, "no record of it" if plan.drive == "open" else f"drive {plan.drive}")
