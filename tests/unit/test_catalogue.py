@@ -125,3 +125,11 @@ def test_all_our_modules_carry_the_go_line_of_the_locked_toolchain() -> None:
 
 def test_the_harness_needs_the_standard_library_only() -> None:
     assert "require" not in (resources.images_dir() / "harness" / "go.mod").read_text()
+
+
+def test_what_a_workload_asks_of_a_backend_some_backend_knows() -> None:
+    """A backend gets only what it knows: a misspelt setting would otherwise be asked of nobody."""
+    catalogue = load_catalogue()
+    known = {key for backend in catalogue.backends.values() for key in backend.settings}
+    for workload in catalogue.workloads.values():
+        assert set(workload.backend) <= known, workload.id
