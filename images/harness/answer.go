@@ -2,7 +2,6 @@ package harness
 
 import (
 	"math"
-	"strings"
 
 	"sealbench.org/harness/internal/mono"
 )
@@ -39,8 +38,9 @@ type Answer struct {
 	notZero   bool
 	hits      []hit
 
-	byWords bool     // a word of plain text is one token
-	kept    *[]piece // drive probe keeps what came; nil otherwise
+	byWords bool // a word of plain text is one token
+	// tap sees each piece in drive probe, which measures no time by it; nil otherwise.
+	tap func(piece string, at int64)
 }
 
 // plainText is what is known of a text that carries no stamps, without keeping it.
@@ -56,14 +56,8 @@ type hit struct {
 	score float32
 }
 
-// piece is one piece of text and the moment at which it came.
-type piece struct {
-	text string
-	at   int64
-}
-
 func (a *Answer) reset() {
-	*a = Answer{overheads: a.overheads[:0], hits: a.hits[:0], byWords: a.byWords, kept: a.kept}
+	*a = Answer{overheads: a.overheads[:0], hits: a.hits[:0], byWords: a.byWords, tap: a.tap}
 }
 
 // Text takes one piece of generated text. Empty pieces (a role, a usage frame) are not output and are ignored.
@@ -76,8 +70,8 @@ func (a *Answer) Text(piece string) {
 		a.first = now
 	}
 	a.bytes += len(piece)
-	if a.kept != nil {
-		a.keep(piece, now)
+	if a.tap != nil {
+		a.tap(piece, now)
 	}
 	if piece[0] != 'w' || len(piece)%stampChars != 0 {
 		a.loose++
@@ -183,11 +177,6 @@ func (a *Answer) overhead(ns int64) {
 	if len(a.overheads) < maxOverheads {
 		a.overheads = append(a.overheads, ns)
 	}
-}
-
-// keep copies a piece: SDKs may reuse its memory. Only drive probe asks for it, which measures no time by it.
-func (a *Answer) keep(text string, now int64) {
-	*a.kept = append(*a.kept, piece{strings.Clone(text), now})
 }
 
 const (

@@ -48,9 +48,7 @@ func run(tests func() int, adapter Adapter, id Identity) int {
 	}
 	s.sink.phase("done", mono.Now())
 	time.Sleep(linger)
-	if err := s.client.Close(); err != nil {
-		complain(0, fmt.Errorf("closing the client: %w", err))
-	}
+	s.close()
 	if err := s.sink.failure(); err != nil {
 		return complain(exitIO, err)
 	}
@@ -67,8 +65,20 @@ func (s *session) drive(tests func() int) error {
 		return s.bench(tests)
 	case driveClosed:
 		return s.closed()
+	case driveProbe:
+		return s.probe()
 	}
 	return s.open()
+}
+
+// close ends the client that all requests shared; a complaint is worth a line, not the launch.
+func (s *session) close() {
+	if s.client == nil {
+		return
+	}
+	if err := s.client.Close(); err != nil {
+		complain(0, fmt.Errorf("closing the client: %w", err))
+	}
 }
 
 // endOnSignal keeps what was measured when the launch is ended early.

@@ -107,7 +107,7 @@ func (r *recorder) fail(seq int64, outcome Outcome, status int, text string) {
 	defer r.mu.Unlock()
 	r.failed[outcome]++
 	if r.failed[outcome] <= errorsPerOutcome {
-		r.failures = append(r.failures, failure{"error", seq, outcome, status, cut(text)})
+		r.failures = append(r.failures, failure{"error", seq, outcome, status, cut(text, errorTextChars)})
 	}
 }
 
@@ -121,11 +121,10 @@ func (r *recorder) swap(empty *batch) (*batch, []failure) {
 	return full, failures
 }
 
-// cut keeps the first errorTextChars characters.
-func cut(text string) string {
-	if utf8.RuneCountInString(text) <= errorTextChars {
+// cut keeps the first characters of a text.
+func cut(text string, characters int) string {
+	if utf8.RuneCountInString(text) <= characters {
 		return text
 	}
-	runes := []rune(text)
-	return string(runes[:errorTextChars])
+	return string([]rune(text)[:characters])
 }

@@ -15,13 +15,14 @@ const harnessVersion = "1"
 
 // session is one launch inside the container.
 type session struct {
-	work   *Workload
-	client Client
-	target target
-	judge  *judge
-	sink   *sink
-	rec    *recorder
-	lines  *writer
+	work    *Workload
+	adapter Adapter
+	client  Client
+	target  target
+	judge   *judge
+	sink    *sink
+	rec     *recorder
+	lines   *writer
 
 	benchmarks int
 }
@@ -40,13 +41,11 @@ func newSession(w *Workload, adapter Adapter, id Identity, fd string) (*session,
 			return nil, fmt.Errorf("the authority of %s: %w", w.BaseURL, err)
 		}
 	}
-	client, err := adapter.Open(w.settings())
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", id.SDK, err)
-	}
-	s := &session{work: w, client: client, sink: out, judge: newJudge(w, nil)}
-	if s.target, err = s.bind(); err != nil {
-		return nil, fmt.Errorf("%s: %w", id.SDK, err)
+	s := &session{work: w, adapter: adapter, sink: out, judge: newJudge(w, nil)}
+	if w.Drive != driveProbe { // whose experiments open clients of their own
+		if err := s.connect(); err != nil {
+			return nil, fmt.Errorf("%s: %w", id.SDK, err)
+		}
 	}
 	s.rec = newRecorder(w.roomFor(), w.frames())
 	s.lines = newWriter(out, s.rec)
@@ -56,6 +55,17 @@ func newSession(w *Workload, adapter Adapter, id Identity, fd string) (*session,
 		NS   int64  `json:"ns"`
 	}{"base", base})
 	return s, nil
+}
+
+// connect opens the client that all requests share.
+func (s *session) connect() error {
+	client, err := s.adapter.Open(s.work.settings())
+	if err != nil {
+		return fmt.Errorf("opening: %w", err)
+	}
+	s.client = client
+	s.target, err = s.bind()
+	return err
 }
 
 // request runs one request, judges it and records it.

@@ -43,6 +43,9 @@ func (s *session) bind() (target, error) {
 
 // prepare does what has to be done before warm-up: it loads vectors, and shows that a real model looks at its input.
 func (s *session) prepare() error {
+	if s.work.Drive == driveProbe {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.work.timeout())
 	defer cancel()
 	if s.work.kind() == kindSimilarity {
@@ -55,7 +58,7 @@ func (s *session) prepare() error {
 	}
 	switch s.work.kind() {
 	case kindImage:
-		return s.proveSight(ctx, s.client.(ImageChatter))
+		return proveSight(ctx, s.client.(ImageChatter), s.work, s.judge)
 	case kindEmbed:
 		return s.proveReading(ctx, s.client.(Embedder))
 	}
@@ -64,15 +67,15 @@ func (s *session) prepare() error {
 
 // proveSight asks about two images. A model that gets neither, or only the text, says the same about both: decoding is
 // greedy.
-func (s *session) proveSight(ctx context.Context, client ImageChatter) error {
+func proveSight(ctx context.Context, client ImageChatter, w *Workload, judge *judge) error {
 	var texts [2]uint64
 	for i := range texts {
-		a := s.work.newCall().answer
-		if err := client.StreamImage(ctx, s.work.input(), picture(uint64(i)), s.work.Tokens, &a); err != nil {
-			return fmt.Errorf("before warm-up, image %d: %w", i+1, err)
+		a := w.newCall().answer
+		if err := client.StreamImage(ctx, w.input(), picture(uint64(i)), w.Tokens, &a); err != nil {
+			return fmt.Errorf("image %d of 2: %w", i+1, err)
 		}
-		if outcome, text := s.judge.fault(0, &a); outcome != OK {
-			return fmt.Errorf("before warm-up, image %d: %s (%d tokens)", i+1, text, a.tokens())
+		if outcome, text := judge.fault(0, &a); outcome != OK {
+			return fmt.Errorf("image %d of 2: %s (%d tokens)", i+1, text, a.tokens())
 		}
 		texts[i] = a.plain.hash
 	}
@@ -90,7 +93,7 @@ func (s *session) proveReading(ctx context.Context, client Embedder) error {
 	for i, text := range []string{string(input), other} {
 		a := s.work.newCall().answer
 		if err := client.Embed(ctx, text, &a); err != nil {
-			return fmt.Errorf("before warm-up, text %d: %w", i+1, err)
+			return fmt.Errorf("text %d of 2: %w", i+1, err)
 		}
 		vectors[i] = a.numbers
 	}

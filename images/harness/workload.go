@@ -71,10 +71,15 @@ type Workload struct {
 	OwnModel      bool   `json:"own_model"`      // the user's, of which nothing is known
 	ModelPath     string `json:"model_path"`
 	ProjectorPath string `json:"projector_path"`
-	LibraryPath   string `json:"library_path"`
-	Threads       int    `json:"threads"`
-	ControlURL    string `json:"control_url"` // the stub's plain-HTTP root; drive probe asks it what it saw
-	TLS           bool   `json:"tls"`         // base_url is https, the authority's certificate comes from control_url
+
+	// Models is for drive probe: per kind the files of model and projector, as model_path and projector_path are for
+	// the other drives.
+	Models map[string][]string `json:"models"`
+
+	LibraryPath string `json:"library_path"`
+	Threads     int    `json:"threads"`
+	ControlURL  string `json:"control_url"` // the stub's plain-HTTP root; drive probe asks it what it saw
+	TLS         bool   `json:"tls"`         // base_url is https, the authority's certificate comes from control_url
 }
 
 // parseWorkload reads REPRO_WORKLOAD strictly: a misspelt key would otherwise measure something else.
