@@ -63,17 +63,13 @@ func syllables(state *splitmix) string {
 	return string(word[:])
 }
 
-// listed takes a word of the ONNX encoder's list, which is every seventh of the words of two syllables in the order of
-// these letters. Other words would be several tokens.
+// listed takes a word of our encoder's list (images/models); other words would be several tokens.
 func listed(state *splitmix) string {
-	const consonants, vowels, step, words = "bdfgklmnprst", "aeiou", 7, 512
-	n := int(state.next()%words) * step
+	const consonants, vowels, words, stride, all = "bdfgklmnprst", "aeiou", 512, 7, 3600
+	n := int(state.next()%words) * stride % all
 	var word [4]byte
-	for i := len(word) - 1; i > 0; i -= 2 {
-		word[i] = vowels[n%len(vowels)]
-		n /= len(vowels)
-		word[i-1] = consonants[n%len(consonants)]
-		n /= len(consonants)
+	for i, syllable := range [2]int{n / 60, n % 60} {
+		word[2*i], word[2*i+1] = consonants[syllable/len(vowels)], vowels[syllable%len(vowels)]
 	}
 	return string(word[:])
 }

@@ -124,22 +124,13 @@ func TestInputsHaveTheTokensThatTheModelCounts(t *testing.T) {
 	}
 }
 
-// listedWords is the list as the model's generator makes it: every seventh product of its letters.
+// listedWords is the list as the model's generator makes it (images/models/vocabulary.go).
 func listedWords() []string {
-	const consonants, vowels = "bdfgklmnprst", "aeiou"
+	syllable := func(n int) string { return string("bdfgklmnprst"[n/5]) + string("aeiou"[n%5]) }
 	var all []string
-	n := 0
-	for _, a := range consonants {
-		for _, b := range vowels {
-			for _, c := range consonants {
-				for _, d := range vowels {
-					if n%7 == 0 && len(all) < 512 {
-						all = append(all, string([]rune{a, b, c, d}))
-					}
-					n++
-				}
-			}
-		}
+	for i := range 512 {
+		n := i * 7 % 3600
+		all = append(all, syllable(n/60)+syllable(n%60))
 	}
 	return all
 }
