@@ -93,7 +93,8 @@ func TestAnswersAreJudged(t *testing.T) {
 		}
 		return a
 	}
-	embed := embedWorkload("x")
+	embed, special := embedWorkload("x"), embedWorkload("x")
+	special.SpecialTokens = 1
 	vector := func(size int, prompt int) *Answer {
 		a := &Answer{}
 		a.Vector32(stampVector(size))
@@ -124,6 +125,9 @@ func TestAnswersAreJudged(t *testing.T) {
 		{"another dimension", embed, vector(384, 512), WrongAnswer},
 		{"nothing", embed, &Answer{}, WrongAnswer},
 		{"another token count", embed, vector(768, 511), WrongAnswer},
+		{"the special tokens counted", special, vector(768, 512), OK},
+		{"the special tokens not counted", special, vector(768, 511), OK},
+		{"neither", special, vector(768, 510), WrongAnswer},
 		{"no write time", embed, unstamped, WrongAnswer},
 		{"all zero", embed, zero, WrongAnswer},
 		{"infinite", embed, infinite, WrongAnswer},

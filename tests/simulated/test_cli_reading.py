@@ -98,7 +98,7 @@ def test_list_sdks_as_json(repro: Repro) -> None:
     assert set(done.json) == {"schema", "sdks"}
     entry = next(one for one in done.json["sdks"] if one["id"] == SDK)
     assert entry["workloads"] == ["chat-stream-128", "embed-512", "chat-image"]
-    assert entry["backends"] == ["stub"]
+    assert entry["backends"] == ["stub", "llm-d-sim", "ollama", "llama-server"]
 
 
 def test_list_everything_as_json(repro: Repro) -> None:

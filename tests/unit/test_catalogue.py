@@ -33,7 +33,7 @@ def test_what_is_shipped_loads_and_every_reference_leads_somewhere() -> None:
     entry = catalogue.sdk("GO-OpenAI")
     assert entry.version.startswith("v")
     assert entry.workloads[0][0] == "chat-stream-128"
-    assert entry.backends("embed-512") == ("stub",)
+    assert entry.backends("embed-512")[0] == "stub"
     assert entry.backends("unheard-of") == ()
     assert catalogue.backend("stub").tier == "stub"
     assert catalogue.workload("embed-512").tokens == 512
@@ -82,7 +82,7 @@ def test_a_missing_catalogue_folder_is_a_usage_error(tmp_path: Path) -> None:
         ("sdk.yaml", "aliases: []", "aliases: &a [x]\nlineage: *a", "alias"),
         ("sdk.yaml", "aliases: []", "package: ../../..", "package"),
         ("sdk.yaml", "aliases: []", "package: nowhere", "package"),
-        ("sdk.yaml", "[stub]", "[nobody]", "nobody"),
+        ("sdk.yaml", "[stub,", "[nobody,", "nobody"),
         ("sdk.yaml", "id: chat-stream-128", "id: chat-nothing", "chat-nothing"),
         ("sdk.yaml", "id: my-sdk", "id: [", "YAML"),
         ("sdk.yaml", "id: my-sdk", "\tid: my-sdk", "YAML"),
