@@ -25,11 +25,12 @@ from toolkit.build.images import BuildOptions, BuiltSet, ensure_images
 from toolkit.build.normalise import normalise
 from toolkit.canonical import sha256_file
 from toolkit.catalogue import Catalogue, load_catalogue, parts
-from toolkit.errors import BuildFailed, CatalogueError, InputMismatch
+from toolkit.errors import BuildFailed, CatalogueError, InputMismatch, InputUnavailable
+from toolkit.fetch import inputs
 from toolkit.fetch.source import Source
 from toolkit.fetch.stage import fetch_all, locked_files
 from toolkit.fetch.store import Store
-from toolkit.lock import pretty, read_lock, source_json
+from toolkit.lock import lock_json, pretty, read_lock, source_json
 from toolkit.model.container import ContainerSpec
 from toolkit.model.inputs import BuiltImage, LockedFile
 
@@ -221,6 +222,35 @@ def test_a_changed_byte_of_a_compilers_package_or_a_source_archive_stops_the_bui
         store.blob_path(row.sha256).write_bytes(data)
         with pytest.raises(InputMismatch, match=re.escape(row.filename)):
             build(engine, store)
+
+
+def with_vanished_compiler() -> dict[str, Any]:
+    """The lock, naming a version of g++-12 that no mirror has."""
+    lock = read_lock()
+    assert lock.native is not None
+    gone = {"version": "0.0.1-1", "filename": "g++-12_0.0.1-1_amd64.deb", "sha256": "0" * 64}
+    rows = tuple(replace(row, **gone) if row.name == "g++-12" else row for row in lock.native.packages)
+    return lock_json(replace(lock, native=replace(lock.native, packages=rows, layer_sha256="0" * 64)))
+
+
+def test_a_vanished_compiler_is_relocked_loudly_in_a_new_run_and_refused_in_a_rerun(
+    engine: DockerEngine, first: tuple[Store, BuiltSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, built = first
+    found, said = catalogue(), list[str]()
+    entries = {"sdk": found.sdk("with-c"), "backend": found.backend("with-cmake"), "store": store}
+    rerun = BuildOptions(lock=with_vanished_compiler(), allow_relock=False)
+    with pytest.raises(InputUnavailable, match=r"g\+\+-12_0\.0\.1-1_amd64\.deb.*repro fetch --from"):
+        ensure_images(engine, found, **entries, options=rerun)
+    # As if the mirror had today's versions: those that were locked.
+    native = read_lock().native
+    assert native is not None
+    monkeypatch.setattr(inputs, "lock_native", lambda *_, **__: replace(native, layer_sha256=""))
+    options = BuildOptions(lock=with_vanished_compiler())
+    again = ensure_images(engine, found, **entries, options=options, report=said.append)
+    assert (again.sdk, again.base_state) == (built.sdk, "relocked")
+    assert again.lock["native"] == built.lock["native"]
+    assert any("COMPILERS RELOCKED" in line and "g++-12_0.0.1-1_amd64.deb" in line for line in said)
 
 
 def test_a_model_that_comes_out_otherwise_stops_the_build(

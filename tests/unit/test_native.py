@@ -13,13 +13,17 @@ import pytest
 from tests.unit.test_deb import make_deb, special
 from toolkit import resources
 from toolkit.build import gocache, native, targets
+from toolkit.build.foundation import Foundation
 from toolkit.build.recipe import Placement, backend_recipe, recipes, sdk_recipe
 from toolkit.catalogue import load_catalogue, parts
-from toolkit.errors import CatalogueError
+from toolkit.engine.fake import FakeEngine
+from toolkit.errors import CatalogueError, InputMismatch, InputUnavailable
 from toolkit.fetch.apt import resolved
 from toolkit.fetch.stage import check_lock, wanted_targets
-from toolkit.lock import Lock, lock_json, parse_lock, read_lock, read_source
+from toolkit.fetch.store import Store
+from toolkit.lock import Lock, NativeLock, lock_json, parse_lock, read_lock, read_source
 from toolkit.model.catalogue import BackendEntry, SdkEntry
+from toolkit.model.inputs import LockedFile
 
 LEVEL = "x86-64-v3"
 
@@ -252,3 +256,19 @@ def test_a_cache_is_keyed_by_everything_but_the_sources() -> None:
     tuned = targets.sdk_target(sdk(build_environment={"GOAMD64": "v3"}))
     assert gocache.cache_key(target, lock) == gocache.cache_key(edited, lock)
     assert gocache.cache_key(target, lock) != gocache.cache_key(tuned, lock)
+
+
+def test_the_compilers_layer_is_the_locked_one_or_nothing(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    package = make_deb(tmp_path / "gcc_1_amd64.deb", {"./usr/bin/gcc": b"x"})
+    sha256 = store.add_made(package)
+    row = LockedFile("gcc", "apt", "1", package.name, sha256, package.stat().st_size)
+    ground = Foundation(FakeEngine(), store, lambda _: None, offline=True)
+    with pytest.raises(InputMismatch, match="compilers' layer"):
+        ground.native_layer(NativeLock((row,), "bookworm", "0" * 64))
+    layer = ground.native_layer(NativeLock((row,), "bookworm"))
+    store.forget(sha256)  # made once: its packages are not needed again
+    assert ground.native_layer(NativeLock((row,), "bookworm")) == layer
+    ground.fetch_native(NativeLock((row,), "bookworm", layer.name))
+    with pytest.raises(InputUnavailable, match=r"gcc_1_amd64\.deb"):
+        ground.fetch_native(NativeLock((row,), "bookworm", "0" * 64))

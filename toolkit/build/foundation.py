@@ -194,8 +194,8 @@ class Foundation:
     def _builder(
         self, base: Base, lock: Lock, target: Target, folder: Path, *, no_cache: bool
     ) -> tuple[str, Path | None]:
-        below = self._plain(base, lock.toolchain, folder)
-        cache = self._cache_layer(below, folder, no_cache=no_cache) if target.go else None
+        below = plain = self._plain(base, lock.toolchain, folder)
+        cache = self._cache_layer(below, no_cache=no_cache) if target.go else None
         if target.native:
             layers = [*below.layers, self.native_layer(native.required(lock))]
             with_c = bare_image(layers, kind="toolchain", name=NATIVE)
@@ -208,24 +208,29 @@ class Foundation:
         if not matches(self._engine, image):
             self._store.blob(cache.name, "the standard library's cache")
             load(self._engine, image, folder, below=below)
+        self._note(plain, image.reference)
         return image.reference, cache
 
-    def _cache_layer(self, plain: Assembled, folder: Path, *, no_cache: bool) -> Path:
+    def _cache_layer(self, plain: Assembled, *, no_cache: bool) -> Path:
         """The compiled standard library as a layer, made once per toolchain."""
         with self._store.lock("build-stdlib"):
-            return self._locked_cache_layer(plain, folder, no_cache=no_cache)
+            return self._locked_cache_layer(plain, no_cache=no_cache)
 
-    def _locked_cache_layer(self, plain: Assembled, folder: Path, *, no_cache: bool) -> Path:
+    def _locked_cache_layer(self, plain: Assembled, *, no_cache: bool) -> Path:
         row = self._store.record(_CACHE_KIND, plain.identity.config_digest)
         if row is not None and not (no_cache and not self._warmed) and self._store.has(str(row.get("layer"))):
             return self._store.blob_path(str(row["layer"]))
-        layer = self._warm(plain, folder)
+        layer = self._warm(plain)
         self._warmed = True
-        if row is not None and row.get("layer") != layer.name:
-            self._drop(row)
+        before = {key: row[key] for key in ("layer", "references") if key in row} if row is not None else {}
+        self._store.put_record(
+            _CACHE_KIND, plain.identity.config_digest, {"layer": layer.name, "references": [], "before": before}
+        )
+        if row is not None:
+            self._drop(row.get("before", {}))
         return layer
 
-    def _warm(self, plain: Assembled, folder: Path) -> Path:
+    def _warm(self, plain: Assembled) -> Path:
         self._report("build: compiling the standard library (once per toolchain)")
         with self._store.temporary() as place:
             seed = place / "seed.tar"
@@ -233,22 +238,27 @@ class Foundation:
                 # A volume takes owner and content from the image's folder: ours must belong to the user who compiles.
                 write_layer(stream, [Entry.folder("cache", uid=compiler.UID, gid=compiler.UID)])
             image = bare_image([*plain.layers, seed], kind="toolchain", name="go-empty-cache")
-            load(self._engine, image, folder, below=plain)
+            load(self._engine, image, place, below=plain)
             try:
                 compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar")
             finally:
                 self._engine.remove_image(image.reference)
-            sha256 = self._store.add_made(place / "cache.tar")
-        layer = self._store.blob_path(sha256)
-        name = bare_image([*plain.layers, layer], kind="toolchain", name=_CACHE_NAME).reference
-        self._store.put_record(_CACHE_KIND, plain.identity.config_digest, {"layer": sha256, "reference": name})
-        return layer
+            return self._store.blob_path(self._store.add_made(place / "cache.tar"))
 
     def _drop(self, row: dict[str, Any]) -> None:
-        """Remove a cache that was made anew: it holds 200 MB and no name leads to it any more."""
-        self._store.forget(str(row["layer"]))
-        if row.get("reference"):
-            self._engine.remove_image(str(row["reference"]))
+        """Remove the cache before the last one (200 MB): the last one may still be in use by another command."""
+        if "layer" in row:
+            self._store.forget(str(row["layer"]))
+        for reference in row.get("references", []):
+            self._engine.remove_image(str(reference))
+
+    def _note(self, plain: Assembled, reference: str) -> None:
+        """Remember an image that holds the cache, so that it goes when the cache goes."""
+        with self._store.lock("build-stdlib"):
+            row = self._store.record(_CACHE_KIND, plain.identity.config_digest) or {}
+            if reference not in row.setdefault("references", []):
+                row["references"].append(reference)
+                self._store.put_record(_CACHE_KIND, plain.identity.config_digest, row)
 
 
 def bare_image(layers: list[Path], *, kind: str, name: str) -> Assembled:

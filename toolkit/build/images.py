@@ -92,6 +92,7 @@ class Build:
         self._report = report
         self.lock, self.base_state = _effective_lock(store, options)
         self._made: dict[str, dict[str, Path]] = {}
+        self._ground = foundation.Foundation(engine, store, report, offline=options.offline)
 
     def images(self, sdk: SdkEntry, backend: BackendEntry | None) -> BuiltSet:
         """The images of a launch and the base below them."""
@@ -126,7 +127,7 @@ class Build:
         return base.built, {recipe.kind: self._image(recipe, base, made) for recipe in wanted}
 
     def _build(self, every: list[Target]) -> tuple[foundation.Base, dict[str, dict[str, Path]]]:
-        ground = foundation.Foundation(self._engine, self._store, self._report, offline=self._options.offline)
+        ground = self._ground
         with self._turn("base", "the base"):
             self._ensure_base_lock(ground)
             base = ground.base(self.lock.base, no_cache=self._options.no_cache)
@@ -174,7 +175,7 @@ class Build:
     def _known(self, target: Target) -> dict[str, Path] | None:
         """The blobs of a target's outputs, if the store remembers them all."""
         if self._options.no_cache:
-            return self._made.get(target.key)
+            return self._made.get(target.inputs_digest(self.lock))
         row = self._store.record(records.OUTPUTS, target.inputs_digest(self.lock))
         files = (row or {}).get("files")
         if not isinstance(files, dict) or set(files) != set(target.outputs):
@@ -202,9 +203,10 @@ class Build:
         with self._store.temporary() as folder:
             outputs = compiler.compile_target(self._engine, self._store, target, image, folder, cache=cache)
             files = {name: self._store.add_made(path) for name, path in outputs.items()}
-        self._store.put_record(records.OUTPUTS, target.inputs_digest(self.lock), {"files": files})
-        self._made[target.key] = {name: self._store.blob_path(sha256) for name, sha256 in files.items()}
-        return self._made[target.key]
+        key = target.inputs_digest(self.lock)
+        self._store.put_record(records.OUTPUTS, key, {"files": files})
+        self._made[key] = {name: self._store.blob_path(sha256) for name, sha256 in files.items()}
+        return self._made[key]
 
     def _image(self, recipe: Recipe, base: foundation.Base, made: Mapping[str, Mapping[str, Path]]) -> BuiltImage:
         """Assemble, load and remember one image that a launch starts."""

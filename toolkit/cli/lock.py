@@ -23,7 +23,10 @@ def lock(
         bool, typer.Option("--check", help="Write nothing; exit 2 when anything floats or is stale.")
     ] = False,
     base: Annotated[
-        bool, typer.Option("--base/--no-base", help="Also lock the base's packages anew (not with --sdk).")
+        bool,
+        typer.Option(
+            "--base/--no-base", help="Also lock the base's and the compilers' packages anew (not with --sdk)."
+        ),
     ] = False,
     entry: Annotated[
         Path | None,
@@ -44,6 +47,7 @@ def lock(
             _new_entry(entry, store, output)
             return
         from toolkit.catalogue import load_catalogue
+        from toolkit.catalogue.parts import native_parts
         from toolkit.fetch.stage import check_lock, lock_entry, module_folders, relock
         from toolkit.fetch.store import Store
 
@@ -58,7 +62,7 @@ def lock(
                 lock_entry(opened, folder, report=output.talk)
         else:
             relock(opened, found, base=base, report=output.talk)
-            folders = module_folders(found)
+            folders = [*module_folders(found), *(part.folder for part in native_parts().values())]
         names = [folder.name for folder in folders]
         output.document({"schema": "repro.lock-report/1", "locked": names, "problems": []})
         output.data(f"locked {', '.join(names)}")
