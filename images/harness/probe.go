@@ -93,6 +93,14 @@ func (f finding) with(data map[string]any) finding {
 	return f
 }
 
+// said is what an SDK's error says; some say nothing.
+func said(err error) string {
+	if text := strings.TrimSpace(err.Error()); text != "" {
+		return text
+	}
+	return fmt.Sprintf("(an error of type %T without a word)", err)
+}
+
 // lacking is the error of an experiment that cannot be made with this SDK: not-applicable.
 type lacking string
 
@@ -151,7 +159,7 @@ func (l *lab) try(e experiment) finding {
 	case errors.As(err, &missing):
 		return found(probeNone, "%s", missing)
 	case err != nil:
-		return found(probeError, "%v", err)
+		return found(probeError, "%s", said(err))
 	}
 	return f
 }

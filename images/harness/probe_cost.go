@@ -112,7 +112,7 @@ func (l *lab) refuse(ctx context.Context, scenario string, calls, width int) (re
 		case err != nil:
 			r.errors++
 			_, r.status = classify(err)
-			r.said = cut(err.Error(), errorTextChars)
+			r.said = cut(said(err), errorTextChars)
 		case !answered:
 			r.silent++
 		}

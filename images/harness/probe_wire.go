@@ -33,7 +33,7 @@ func frameOf(size int) func(context.Context, *lab) (finding, error) {
 		data := map[string]any{"bytes_sent": want, "bytes_received": got, "pieces": h.pieces}
 		switch {
 		case h.err != nil:
-			return found(probeNo, "an error, after %d of %d bytes: %v", got, want, h.err).with(data), nil
+			return found(probeNo, "an error, after %d of %d bytes: %v", got, want, said(h.err)).with(data), nil
 		case got < want:
 			return found(probeNo, "SILENT LOSS: no error, and %d of %d bytes", got, want).number(float64(want-got), "B lost silently").with(data), nil
 		case got > want:
@@ -53,7 +53,7 @@ func keepAliveComments(ctx context.Context, l *lab) (finding, error) {
 	data := map[string]any{"comments": manyComments, "tokens": got}
 	switch {
 	case h.err != nil:
-		return found(probeNo, "%d comments before the first token end in an error: %v", manyComments, h.err).with(data), nil
+		return found(probeNo, "%d comments before the first token end in an error: %v", manyComments, said(h.err)).with(data), nil
 	case got != tokensAsked || h.answer.loose > 0:
 		return found(probeNo, "SILENT LOSS: no error, and %d of %d tokens", got, tokensAsked).number(float64(tokensAsked-got), "tokens lost silently").with(data), nil
 	}
@@ -70,7 +70,7 @@ func corruptFrame(ctx context.Context, l *lab) (finding, error) {
 	if h.err != nil {
 		outcome, _ := classify(h.err)
 		data["outcome"] = int(outcome)
-		return found(probeYes, "reported after %d tokens: %v", h.answer.words, h.err).with(data), nil
+		return found(probeYes, "reported after %d tokens: %v", h.answer.words, said(h.err)).with(data), nil
 	}
 	return found(probeNo, "SILENT LOSS: frame %d was not JSON; no error, and %d of %d tokens", spoiledToken, h.answer.words, tokensAsked).
 		number(float64(tokensAsked-h.answer.words), "tokens lost silently").with(data), nil
@@ -85,7 +85,7 @@ func truncatedStream(ctx context.Context, l *lab) (finding, error) {
 	data := map[string]any{"tokens": h.answer.words, "finish_reason": h.answer.finished}
 	switch {
 	case h.err != nil:
-		return found(probeYes, "reported after %d of %d tokens: %v", h.answer.words, tokensAsked, h.err).with(data), nil
+		return found(probeYes, "reported after %d of %d tokens: %v", h.answer.words, tokensAsked, said(h.err)).with(data), nil
 	case !h.answer.finished:
 		return found(probePartial, "no error after %d of %d tokens; that no finish reason came is all that a caller can notice", h.answer.words, tokensAsked).with(data), nil
 	}
@@ -115,9 +115,9 @@ func stall(ctx context.Context, l *lab) (finding, error) {
 	case h.err == nil:
 		return found(probePartial, "back after %.2f s with %d tokens and without an error", seconds, h.answer.words).number(seconds, "s").with(data), nil
 	case h.answer.words != stalledToken:
-		return found(probePartial, "back after %.2f s with an error, and %d of %d tokens: %v", seconds, h.answer.words, stalledToken, h.err).number(seconds, "s").with(data), nil
+		return found(probePartial, "back after %.2f s with an error, and %d of %d tokens: %v", seconds, h.answer.words, stalledToken, said(h.err)).number(seconds, "s").with(data), nil
 	}
-	return found(probeYes, "back after %.2f s, deadline %v: %v", seconds, stallDeadline, h.err).number(seconds, "s").with(data), nil
+	return found(probeYes, "back after %.2f s, deadline %v: %v", seconds, stallDeadline, said(h.err)).number(seconds, "s").with(data), nil
 }
 
 // chineseSplit: each frame comes in two parts, cut inside a character. The text is a pure function: the characters of
@@ -128,7 +128,7 @@ func chineseSplit(ctx context.Context, l *lab) (finding, error) {
 		return finding{}, err
 	}
 	if h.err != nil {
-		return found(probeNo, "an error after %d pieces: %v", h.pieces, h.err), nil
+		return found(probeNo, "an error after %d pieces: %v", h.pieces, said(h.err)), nil
 	}
 	var want []rune
 	for i := range chineseTokens * hanPerToken {
