@@ -89,10 +89,10 @@ func classifyText(text string) Outcome {
 		words   []string
 	}{
 		{Timeout, []string{"deadline exceeded", "timeout"}},
-		{HTTPStatus, []string{"status code: 4", "status code: 5", "status code 4", "status code 5", "service unavailable"}},
+		{HTTPStatus, []string{"status code: 4", "status code: 5", "status code 4", "status code 5", "http 4", "http 5", "service unavailable"}},
 		{JSONParse, []string{"invalid character", "cannot unmarshal", "unexpected end of json"}},
 		{TruncatedStream, []string{"unexpected eof", "stream ended"}},
-		{Transport, []string{"connection reset", "connection refused", "broken pipe", "eof"}},
+		{Transport, []string{"connection reset", "connection refused", "broken pipe", "eof", "network error"}},
 	} {
 		for _, word := range rule.words {
 			if strings.Contains(text, word) {

@@ -69,6 +69,8 @@ func TestClassify(t *testing.T) {
 		{"the watchdog's cause", fmt.Errorf("x: %w", errTimeout), Timeout, 0},
 		{"net timeout", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, Timeout, 0},
 		{"flattened status", errors.New("error, status code: 503, body"), HTTPStatus, 0},
+		{"go-ai's flattened status", errors.New("failed to start stream: openai provider error (0):  - LHTTP 503: {}"), HTTPStatus, 0},
+		{"langchaingo's flattened reset", errors.New("network error: failed to reach API server"), Transport, 0},
 		{"flattened JSON", errors.New("invalid character '<' looking for beginning of value"), JSONParse, 0},
 		{"flattened early end", errors.New("stream: unexpected EOF"), TruncatedStream, 0},
 		{"flattened reset", errors.New("read: connection reset by peer"), Transport, 0},
