@@ -122,7 +122,8 @@ def check_request(request: Request) -> None:
 def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
     sdk, workload, backend = choice.sdk, choice.workload, choice.backend
     drive = _drive(request, choice)
-    arm = _arm(request, choice, drive)
+    arms = _arms(request, choice, drive)
+    arm = _arm(arms)
     memory, backend_memory = _memories(request, choice)
     return CellPlan(
         cell=cell_id(sdk.id, workload.id, arm),
@@ -135,6 +136,7 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
         backend_tier=_tier(request, choice),
         drive=drive,
         arm=arm,
+        arms=arms,
         memory_bytes=memory,
         backend_memory_bytes=backend_memory,
         mem_policy=cast(MemPolicy, request.mem_policy),
@@ -325,7 +327,8 @@ def _backend_settings(request: Request, choice: Choice, drive: Drive) -> dict[st
     }
 
 
-def _arm(request: Request, choice: Choice, drive: Drive) -> str:
+def _arms(request: Request, choice: Choice, drive: Drive) -> dict[str, str]:
+    """The settings of a cell that differ from the defaults."""
     named = dict(request.arms)
     default = choice.sdk.backends(choice.workload.id)[:1]
     if drive not in (choice.backend.drive, "probe"):
@@ -336,8 +339,12 @@ def _arm(request: Request, choice: Choice, drive: Drive) -> str:
         named |= {"model": request.model.sha256[:12], "tier": "your-model"}
     if choice.at:
         named["sdk-at"] = choice.at
+    return named
+
+
+def _arm(arms: Mapping[str, str]) -> str:
     try:
-        return arm_name(named)
+        return arm_name(arms)
     except ValueError as problem:
         raise UsageError("an arm cannot be named", str(problem), "write --arm key=value in lower case") from problem
 

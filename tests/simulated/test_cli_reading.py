@@ -101,6 +101,21 @@ def test_list_sdks_as_json(repro: Repro) -> None:
     assert entry["backends"] == ["stub", "llm-d-sim", "ollama", "llama-server"]
 
 
+def test_list_sdks_says_which_names_are_no_project_and_who_is_null(repro: Repro) -> None:
+    table, _, notes = repro("list", "sdks").out.partition("\n\n")
+    (yzma,) = [line for line in table.splitlines() if line.startswith("yzma ")]
+    assert yzma.endswith("go-llama")
+    assert "go-llama: no project of this name can be built from its module" in notes
+    assert "net-http: the null SDK, what an SDK's cost is measured against" in notes
+    noted = {line.partition(":")[0] for line in notes.splitlines()}
+    listed = repro("list", "sdks", "--json").json["sdks"]
+    assert noted == {alias for one in listed for alias in one["alias_notes"]} | {"net-http"}
+
+
+def test_list_does_not_offer_what_only_probe_runs(repro: Repro) -> None:
+    assert "probe" not in [one["id"] for one in repro("list", "workloads", "--json").json["workloads"]]
+
+
 def test_list_everything_as_json(repro: Repro) -> None:
     assert set(repro("list", "--json").json) == {"schema", "sdks", "workloads", "backends", "runs"}
 
@@ -237,6 +252,41 @@ def test_misuse_is_said_as_text_and_as_json(repro: Repro, arguments: list[str], 
     assert hint in done.err
     assert "Traceback" not in done.err
     assert repro("plan", *arguments).out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--sdk", SDK, "--sdk-at", "latest"], "neither a version nor a folder"),
+        (["--sdk", SDK, "--sdk-at", "."], "no go.mod"),
+        (["--sdk", SDK, "--sdk-at", "other"], "its go.mod says module example.org/other"),
+        (["--sdk", "net-http", "--sdk-at", "v1.0.0"], "the null SDK is the Go standard library"),
+        (["--sdk", SDK, "--sdk-at", "pinned", "--sdk-at", "pinned"], "twice"),
+        (["--sdk", SDK, "--baseline", "--workload", "similarity-1000x768"], "cannot do workload"),
+        (["--sdk", "chromem-go", "--baseline"], "nothing to stand beside"),
+        (["--sdk", "yzma", "--model", "no.gguf"], "cannot be read"),
+        (["--sdk", "yzma", "--model", "other/go.mod"], "is not a GGUF file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_misuse_of_launch_is_said_before_anything_is_built(
+    repro: Repro, tmp_path: Path, arguments: list[str], hint: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "go.mod").write_text("module example.org/other\n")
+    done = repro("launch", *arguments, "--cpus", "0", "--dry-run", "--json")
+    assert done.code == done.json["code"] == 2
+    assert problems(done.json, "error") == []
+    assert hint in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_of_an_alias_with_its_baseline_is_a_plan_of_both(repro: Repro) -> None:
+    done = repro("launch", "--sdk", "gpt-vision-go", "--baseline", "--cpus", "0", "--dry-run", "--json")
+    assert problems(done.json, "plan") == []
+    first, second = done.json["cells"]
+    assert (first["sdk"], first["asked_as"], first["baseline"]) == ("openai-go", "gpt-vision-go", False)
+    assert (second["sdk"], second["asked_as"], second["baseline"], second["null_sdk"]) == ("net-http", "", True, True)
 
 
 def test_a_catalogue_of_ones_own_that_is_not_there(repro: Repro) -> None:
@@ -451,7 +501,7 @@ def test_lock_check_reads_files_only(repro: Repro, tmp_path: Path) -> None:
 # all of it
 
 
-COMMANDS = ("launch", "rerun", "show", "list", "doctor", "plan", "lock", "fetch", "render", "build", "clean")
+COMMANDS = ("launch", "rerun", "show", "list", "doctor", "plan", "lock", "fetch", "render", "build", "clean", "probe")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -132,6 +132,46 @@ def test_no_other_gate_can_be_recorded_only(load: Load) -> None:
     assert not judged(load, replace(PLAN, timing_gates="record"))["valid"]
 
 
+def closed(concurrency: int = 1, sent: int = 1600) -> dict[str, Any]:
+    """The result of a closed loop: no schedule, no self-test, the drive's own account."""
+    plan = cell_plan(drive="closed")
+    load = Load(dispatch_ns=lambda _: 0, headroom=None, without=frozenset({"open"}))
+    journal = launch_journal(plan, load)
+    journal.lines(END + 9 * SECOND, {"k": "closed", "sent": sent, "concurrency": concurrency})
+    return build_result(plan, evidence(journal), evidence(backend_journal(plan)))
+
+
+def test_a_closed_loop_needs_no_headroom() -> None:
+    assert gates(closed()) == []
+
+
+def test_a_closed_loop_is_held_to_its_account_and_to_its_concurrency() -> None:
+    assert gates(closed(sent=1601)) == ["requests"]
+    (finding,) = closed(concurrency=2)["invalid"]
+    assert (finding["gate"], finding["found"], finding["limit"]) == ("requests", 2, 1)
+
+
+def test_a_closed_loop_without_an_account_has_not_passed() -> None:
+    plan = cell_plan(drive="closed")
+    result = build_result(plan, evidence(launch_journal(plan, without("open"))), evidence(backend_journal(plan)))
+    assert gates(result) == ["requests"]
+
+
+def probed(*lines: dict[str, Any]) -> dict[str, Any]:
+    """The result of a probe: experiments, no phase but the last, no requests."""
+    plan = cell_plan(drive="probe", workload="probe", workload_kind="probe")
+    journal = Builder().hello().readback(START, "start").lines(START + SECOND, hello_line(plan), *lines)
+    journal.sample(START + SECOND).readback(START + 2 * SECOND, "end").phase("done", START + 3 * SECOND)
+    return build_result(plan, evidence(journal.exit(START + 4 * SECOND)), evidence(backend_journal(plan)))
+
+
+def test_a_probe_needs_experiments_and_nothing_else() -> None:
+    result = probed({"k": "probe", "id": "streams", "outcome": "no", "text": "all came at once"})
+    assert result["invalid"] == []
+    assert [(one["id"], one["outcome"]) for one in result["probes"]] == [("streams", "no")]
+    assert gates(probed()) == ["probes"]
+
+
 def test_the_last_window_may_end_with_the_drain() -> None:
     # The read-back at the drain is the one of a window that ends at that very moment.
     assert judged(Load(skip_window=2))["valid"]

@@ -13,6 +13,9 @@ from tests.support.journals import MS, SECOND, START, Builder, cell_plan, eviden
 from toolkit.collect.rows import LineReader
 
 NOW = 10 * SECOND
+KINDS = [
+    "hello", "phase", "base", "req", "error", "go", "open", "closed", "probe", "selftest", "bench", "values", "counts",
+]  # fmt: skip
 BASE = {"k": "base", "ns": SECOND}
 GOOD = [0, 10, 20, 30, 60, 0, 128, 2560, [5, 40]]
 GO = {
@@ -135,6 +138,13 @@ def test_rows_before_base_have_no_time() -> None:
         b'{"k":"error","seq":1,"outcome":0,"text":""}',
         b'{"k":"go","ns":1}',
         b'{"k":"hello","gomaxprocs":"1"}',
+        b'{"k":"closed","sent":5}',
+        b'{"k":"closed","sent":-1,"concurrency":1}',
+        b'{"k":"probe","outcome":"yes","text":"no id"}',
+        b'{"k":"probe","id":"streams","outcome":"maybe","text":""}',
+        b'{"k":"probe","id":"streams","outcome":"yes","text":7.5,"value":"many"}',
+        b'{"k":"probe","id":"streams","outcome":"yes","text":"","unit":["ms"]}',
+        b'{"k":"probe","id":"streams","outcome":"yes","text":"","data":[1]}',
     ],
 )
 def test_a_malformed_line_is_a_finding(line: bytes) -> None:
@@ -155,7 +165,23 @@ json_values = st.recursive(
 
 
 @given(
-    st.sampled_from(["hello", "phase", "base", "req", "error", "go", "open", "selftest", "bench", "values", "counts"]),
+    st.sampled_from(
+        [
+            "hello",
+            "phase",
+            "base",
+            "req",
+            "error",
+            "go",
+            "open",
+            "closed",
+            "probe",
+            "selftest",
+            "bench",
+            "values",
+            "counts",
+        ]
+    ),
     st.dictionaries(
         st.sampled_from(["name", "ns", "rows", "value", "values_ns", "line", "rate_hz", "text", "outcome", "pause"]),
         json_values,
@@ -191,6 +217,25 @@ def test_phases_come_once_and_in_order() -> None:
 
 def test_measure_may_be_announced_a_moment_early() -> None:
     assert read({"k": "phase", "name": "measure", "ns": NOW + MS}).findings() == ()
+
+
+def test_a_closed_loop_drops_nothing_and_says_how_many_were_in_flight() -> None:
+    reader = read({"k": "closed", "sent": 7, "concurrency": 2})
+    assert reader.findings() == ()
+    assert reader.totals is not None
+    assert (reader.totals.scheduled, reader.totals.sent, reader.totals.dropped) == (7, 7, 0)
+    assert reader.totals.max_in_flight == 2
+    assert "closed twice" in causes(read(*[{"k": "closed", "sent": 7, "concurrency": 2}] * 2))
+
+
+def test_an_experiment_is_told_once_with_a_number_or_without() -> None:
+    line = {"k": "probe", "id": "cancel", "outcome": "yes", "value": 1.5, "unit": "ms", "text": "x" * 2000}
+    reader = read(line, {**line, "id": "streams", "value": None, "unit": "", "data": {"at": [1]}})
+    assert reader.findings() == ()
+    first, second = reader.probes
+    assert (first.value, first.unit, len(first.text), first.data) == (1.5, "ms", 1000, {})
+    assert (second.value, second.data) == (None, {"at": [1]})
+    assert "cancel twice" in causes(read(line, line))
 
 
 def test_many_bad_lines_are_counted_and_a_few_quoted() -> None:

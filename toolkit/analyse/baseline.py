@@ -16,7 +16,8 @@ OVER_NULL = {
     "cpu.over_null_seconds": "cpu.per_request_seconds",
 }
 NO_BASELINE = "no baseline"
-_SDK_ARMS = ("sdk", "sdk-at")
+# What says which SDK it is; and what ``_place`` holds anyway (an arm names it only where it is not an SDK's default).
+_NOT_THE_PLACE = frozenset({"sdk", "sdk-at", "backend", "tier", "drive"})
 Metrics = Mapping[str, dict[str, Any]]
 
 
@@ -38,8 +39,8 @@ def over_null(cells: Sequence[CellPlan], metrics: Mapping[str, Metrics], null: s
 
 def _place(cell: CellPlan) -> tuple[str, ...]:
     """What two cells must share. Another version of an SDK, or its defaults, is still the same place."""
-    arm = ",".join(pair for pair in cell.arm.split(",") if pair.partition("=")[0] not in _SDK_ARMS) or "default"
-    return (cell.workload, cell.backend, cell.backend_tier, cell.drive, arm)
+    arms = sorted(f"{key}={value}" for key, value in cell.arms.items() if key not in _NOT_THE_PLACE)
+    return (cell.workload, cell.backend, cell.backend_tier, cell.drive, *arms)
 
 
 def _difference(sdk: dict[str, Any], null: dict[str, Any]) -> dict[str, Any] | None:

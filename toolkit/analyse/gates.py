@@ -54,7 +54,7 @@ def gates(
         judged.append(Finding("probes", "no experiment left a record", 0, 1))
     if plan.drive in OWN_PACE:
         return judged, []
-    judged += _requests(sdk, interval)
+    judged += _requests(plan, sdk, interval)
     timing = list(_timing(plan, sdk, interval, found))
     if plan.timing_gates == "record":
         return judged, timing
@@ -131,13 +131,15 @@ def _samples(plan: CellPlan, sdk: Evidence, backend: Evidence | None, interval: 
         yield Finding("samples", f"no sample in windows {', '.join(empty)}", 0, 1)
 
 
-def _requests(sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
+def _requests(plan: CellPlan, sdk: Evidence, interval: Interval | None) -> Iterator[Finding]:
     totals = sdk.totals
     if totals is None:
         yield Finding("requests", "the load generator never said how many requests it sent")
         return
     if totals.sent != len(sdk.requests):
         yield Finding("requests", "not every request sent left a record", len(sdk.requests), totals.sent)
+    if plan.drive == "closed" and totals.max_in_flight != plan.concurrency:
+        yield Finding("requests", "another concurrency than planned", totals.max_in_flight, plan.concurrency)
     if interval and not any(interval.holds(request.scheduled_ns) for request in sdk.requests):
         yield Finding("requests", "no request was sent in the measured time", 0, 1)
 

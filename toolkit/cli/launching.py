@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import Reported
+from toolkit.errors import Reported, UsageError
 from toolkit.output import Output
 from toolkit.plan import Choice, Request, make_plan
 
@@ -99,10 +99,19 @@ def planned(
 
 
 def at_versions(choices: list[Choice], versions: list[str], folders: Folders, output: Output) -> list[Choice]:
-    """Each choice once per version asked for; the null SDK stays as it is. ``pinned`` is the catalogue's own."""
+    """Each choice once per version asked for; the null SDK stays as it is. ``pinned`` is the catalogue's own.
+
+    Raises UsageError when there is nothing but the null SDK, and what ``derive`` raises.
+    """
     from toolkit.fetch.sdk_at import PINNED, derive
     from toolkit.fetch.store import Store
 
+    if all(choice.sdk.null for choice in choices):
+        raise UsageError(
+            "--sdk-at has no SDK to stand for",
+            "the null SDK is the Go standard library: its version is the locked toolchain's",
+            "name another SDK, or leave --sdk-at out",
+        )
     store = Store.open(folders.store)
     found = []
     for choice in choices:
@@ -227,7 +236,7 @@ def choices_of(plan: Plan, catalogue: Catalogue, store: Store) -> list[Choice]:
     found = []
     for cell in plan.cells:
         sdk = catalogue.sdk(cell.sdk)
-        at = dict(pair.split("=", 1) for pair in cell.arm.split(",") if "=" in pair).get("sdk-at", "")
+        at = cell.arms.get("sdk-at", "")
         if at:
             sdk = derived_again(store, sdk, at, cell.version)
         choice = Choice(sdk, catalogue.workload(cell.workload), catalogue.backend(cell.backend))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.launching import choices_of, launch_document, run_prepared, world_of
-from toolkit.errors import HostUnfit, InputMismatch, Reported
+from toolkit.errors import HostUnfit, InputMismatch, Reported, UsageError
 from toolkit.output import Output, error_document
 
 if TYPE_CHECKING:
@@ -75,12 +75,19 @@ def check_cpus(plan: Plan, topology: Topology) -> None:
 
 
 def required_model(plan: Plan, path: Path | None) -> Path | None:
-    """The model file of the user's own that the run used, checked by its digest; None where it used none."""
+    """The model file of the user's own that the run used, checked by its digest; None where it used none.
+
+    Raises UsageError, InputMismatch.
+    """
     from toolkit.fetch.own_model import require_model
 
     for cell in plan.cells:
         if cell.model_file is not None:
             return require_model(path, cell.model_file)
+    if path is not None:
+        raise UsageError(
+            "this run used no model of the user's own", f"--model {path.name} was given", "leave --model out"
+        )
     return None
 
 

@@ -195,6 +195,8 @@ class LineReader:
 
     def _probe(self, value: Mapping[str, Any], _: int) -> None:
         name, outcome = text_of(value, "id"), text_of(value, "outcome")
+        if not name:
+            raise BadLine("probe without an id")
         if outcome not in PROBE_OUTCOMES:
             raise BadLine(f"probe {name[:40]}: unknown outcome {outcome[:40]!r}")
         if any(one.id == name for one in self.probes):
@@ -203,7 +205,7 @@ class LineReader:
         data = value.get("data") or {}
         if not isinstance(data, dict):
             raise BadLine(f"probe {name[:40]}: data is not an object")
-        text, unit = text_of(value, "text")[:KEPT_PROBE_CHARACTERS], str(value.get("unit") or "")
+        text, unit = text_of(value, "text")[:KEPT_PROBE_CHARACTERS], text_of(value, "unit")
         self.probes.append(Probe(name, outcome, text, number, unit, data))
 
     def _selftest(self, value: Mapping[str, Any], _: int) -> None:

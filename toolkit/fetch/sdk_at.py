@@ -22,6 +22,7 @@ from toolkit.fetch.store import Store
 from toolkit.fetch.tidy import host_go, resolve
 from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty
 from toolkit.model.catalogue import SdkEntry
+from toolkit.model.names import CHECKOUT_LABEL
 
 PINNED = "pinned"
 _HEX = 12
@@ -44,12 +45,11 @@ def derive(store: Store, entry: SdkEntry, at: str, *, report: Report) -> tuple[S
     Raises UsageError for what is neither, or a checkout of another module; InputUnavailable with Go's own words.
     """
     source = None
-    if EXACT_VERSION.match(at):
+    if EXACT_VERSION.fullmatch(at):
         label, version = at.lower(), at
     else:
         source = _checkout(entry, at)
-        tree = tree_digest(source)
-        label = version = f"dir-{tree.removeprefix('sha256:')[:_HEX]}"
+        label = version = _checkout_label(source)
     place = _place(store, entry, label)
     if not (place / "lock.json").is_file():
         report(f"lock: {entry.id} at {label}")
@@ -72,6 +72,16 @@ def derived_again(store: Store, entry: SdkEntry, label: str, version: str) -> Sd
 def tree_digest(folder: Path) -> str:
     """The digest of a checkout: every file's path and content, version control left out."""
     return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in _files(folder)})
+
+
+def _checkout_label(folder: Path) -> str:
+    """What stands for a checkout's version. Raises UsageError for a file that cannot be read."""
+    try:
+        return CHECKOUT_LABEL + tree_digest(folder).removeprefix("sha256:")[:_HEX]
+    except OSError as problem:
+        raise UsageError(
+            f"--sdk-at {folder.name} cannot be read", problem.strerror or str(problem), "check who may read its files"
+        ) from problem
 
 
 def _files(folder: Path) -> list[Path]:
@@ -119,10 +129,18 @@ def _checkout(entry: SdkEntry, text: str) -> Path:
 def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Report) -> None:
     go = host_go(store, report)
     with store.lock("derive"), store.temporary() as folder:
+        if (place / "lock.json").is_file():
+            return  # another command made it while this one waited
         copy = folder / entry.id
         shutil.copytree(entry.folder, copy, ignore=shutil.ignore_patterns("lock.json"))
         if wanted.source is not None:
             _copy_checkout(wanted.source, copy / targets.CHECKOUT)
+            if _checkout_label(copy / targets.CHECKOUT) != wanted.version:
+                raise UsageError(
+                    f"the checkout of {entry.module} changed while it was copied",
+                    "its files would not be those that its name stands for",
+                    "run the command again",
+                )
         first = ["get", f"{entry.module}@{wanted.version}"]
         if wanted.source is not None:
             first = ["mod", "edit", f"-replace={entry.module}=./{targets.CHECKOUT}"]

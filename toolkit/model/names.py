@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 
 SEGMENT_LIMIT = 64
+CHECKOUT_LABEL = "dir-"
+"""How the label of a checkout begins (``--sdk-at DIR``); the digest of its files follows."""
 _KEPT = 51
 _HEX = 12
 _ALLOWED = re.compile(r"[a-z0-9._=,+-]+")

@@ -35,6 +35,7 @@ class CellPlan:
     CPU and node fields are kernel lists. ``cpus`` are the measured CPUs; ``housekeeping_cpus`` are the host
     program's own. ``shared_cpus`` is true when agent, backend or host had to sit on measured CPUs.
 
+    ``arms`` are the settings that ``arm`` names (a long name is cut, so it cannot be read back).
     ``asked_as`` is the alias the user typed, if any; ``null_sdk``: this is the null SDK;
     ``baseline``: and nobody asked for it by name.
     ``in_process``: the engine runs inside the SDK's process and there is no backend container. ``model`` is the name an
@@ -107,6 +108,7 @@ class CellPlan:
     backend_command: tuple[str, ...] = ("/repro/backend",)
     backend_environment: Mapping[str, str] = field(default_factory=dict)
     backend_pids: int = 256
+    arms: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def synthetic_model(self) -> bool:

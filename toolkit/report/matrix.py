@@ -5,6 +5,7 @@ Every cell is the outcome of an experiment whose sentence of evidence stands bel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from toolkit.report.table import table
 from toolkit.seal import last_results, read_plan
 
 Json = dict[str, Any]
+_MARKUP = re.compile(r"[\\`*_|\[\]~]")
 _SHORT = {"yes": "yes", "no": "no", "partial": "partly", "error": "ERROR", "not-applicable": "-"}
 
 
@@ -70,7 +72,7 @@ def matrix_text(document: Mapping[str, Any]) -> str:
 def _one(sdk: Json) -> str:
     by_id = {probe["id"]: probe for probe in sdk["probes"]}
     rows = [[f"{sdk['id']} {sdk['version']}", "outcome", "evidence"]]
-    rows += [[name, cell_text(by_id[name]), by_id[name]["text"]] for name in ordered(by_id)]
+    rows += [[name, cell_text(by_id[name]), _line(by_id[name]["text"])] for name in ordered(by_id)]
     return table(rows)
 
 
@@ -157,5 +159,10 @@ def _evidence(sdks: list[Json]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Evidence quotes what SDKs and servers said: no markup of theirs may work here."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[").split())
+    """No markup of SDKs and servers, which evidence quotes, may work on the page."""
+    return _MARKUP.sub(r"\\\g<0>", _line(text).replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _line(text: str) -> str:
+    """One line that moves no cursor: evidence quotes what SDKs and servers said."""
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))

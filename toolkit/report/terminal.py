@@ -11,6 +11,7 @@ from toolkit.model.metrics import METRICS
 from toolkit.model.plan import CellPlan, Plan
 from toolkit.output import Output
 from toolkit.report.across import across
+from toolkit.report.again import anew
 from toolkit.report.document import rows_in_state
 from toolkit.report.table import table
 from toolkit.units import readable
@@ -59,40 +60,7 @@ def _again(document: Json, plan: Plan, out: Output, *, brief: bool) -> None:
         out.data(f"\nevery metric of every cell: repro show {document['run']}")
     out.data(f"\nkept in {document['path']}")
     out.data(f"the same again: repro rerun {document['run']}")
-    out.data(f"the same anew:  {launch_command(plan)}")
-
-
-def launch_command(plan: Plan) -> str:
-    """The ``repro launch`` that gives such a run from the catalogue."""
-    first = plan.cells[0]
-    arms = dict(_pairs(first.arm))
-    at = [version for cell in plan.cells for key, version in _pairs(cell.arm) if key == "sdk-at"]
-    words = ["repro launch"]
-    words += [f"--sdk {name}" for name in dict.fromkeys(cell.sdk for cell in plan.cells if not cell.baseline)]
-    words += [f"--sdk-at {version}" for version in dict.fromkeys(at)]
-    words += ["--baseline"] if any(cell.baseline for cell in plan.cells) else []
-    if len({cell.workload for cell in plan.cells}) == 1:
-        words.append(f"--workload {first.workload}")
-    if "backend" in arms:
-        words.append(f"--backend {first.backend}")
-    words.append(f"--drive {first.drive}")
-    words += [f"--model {cell.model_file.name}" for cell in plan.cells[:1] if cell.model_file is not None]
-    words.append(f"--cpus {first.cpus} --mems {first.mems}")
-    if first.drive == "bench":
-        words.append(f"--bench-count {first.bench_count} --bench-time {first.bench_time_seconds:g}s")
-    else:
-        words.append(f"--duration {first.duration_seconds:g}")
-    words.append(f"--warmup {first.warmup_seconds:g} --launches {first.launches} --seed {plan.seed}")
-    words += ["--timing-gates record"] if first.timing_gates == "record" else []
-    words += [f"--arm {key}={value}" for key, value in arms.items() if key not in _NOT_AN_ARM]
-    return " ".join(words)
-
-
-_NOT_AN_ARM = ("backend", "tier", "drive", "model", "sdk-at")
-
-
-def _pairs(arm: str) -> list[tuple[str, str]]:
-    return [(key, value) for key, equals, value in (pair.partition("=") for pair in arm.split(",")) if equals]
+    out.data(f"the same anew:  {anew(plan)}")
 
 
 def _heading(run: str, state: str, valid: bool, out: Output) -> None:
