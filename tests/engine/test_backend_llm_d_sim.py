@@ -26,14 +26,14 @@ def image(engine: DockerEngine) -> str:
 
 @pytest.fixture
 def chat(engine: DockerEngine, image: str) -> Iterator[httpx.Client]:
-    with running_backend(engine, image, BACKEND, "chat-stream") as client:
-        yield client
+    with running_backend(engine, image, BACKEND, "chat-stream") as running:
+        yield running.client
 
 
 @pytest.fixture
 def embed(engine: DockerEngine, image: str) -> Iterator[httpx.Client]:
-    with running_backend(engine, image, BACKEND, "embed") as client:
-        yield client
+    with running_backend(engine, image, BACKEND, "embed") as running:
+        yield running.client
 
 
 def test_an_answer_has_as_many_tokens_as_it_was_asked_for(chat: httpx.Client) -> None:

@@ -28,20 +28,20 @@ def image(engine: DockerEngine) -> str:
 
 @pytest.fixture
 def chat(engine: DockerEngine, image: str) -> Iterator[httpx.Client]:
-    with running_backend(engine, image, BACKEND, "chat-stream") as client:
-        yield client
+    with running_backend(engine, image, BACKEND, "chat-stream") as running:
+        yield running.client
 
 
 @pytest.fixture
 def vision(engine: DockerEngine, image: str) -> Iterator[httpx.Client]:
-    with running_backend(engine, image, BACKEND, "chat-image") as client:
-        yield client
+    with running_backend(engine, image, BACKEND, "chat-image") as running:
+        yield running.client
 
 
 @pytest.fixture
 def embed(engine: DockerEngine, image: str) -> Iterator[httpx.Client]:
-    with running_backend(engine, image, BACKEND, "embed") as client:
-        yield client
+    with running_backend(engine, image, BACKEND, "embed") as running:
+        yield running.client
 
 
 def test_an_answer_has_as_many_tokens_as_it_was_asked_for_in_both_formats(chat: httpx.Client) -> None:

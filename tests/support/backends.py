@@ -10,6 +10,7 @@ import ctypes
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,25 @@ def build_backend(engine: DockerEngine, backend: str) -> str:
     return built.backend.reference
 
 
+@dataclass(frozen=True)
+class Running:
+    """A backend that is ready, and a client of it."""
+
+    client: httpx.Client
+    engine: DockerEngine
+    container: str
+
+    def log(self) -> str:
+        """What it has written to standard error."""
+        return self.engine.logs(self.container, stderr=True, limit_bytes=1 << 20).decode(errors="replace")
+
+
 @contextlib.contextmanager
-def running_backend(engine: DockerEngine, image: str, backend: str, kind: str) -> Iterator[httpx.Client]:
-    """A client of the backend, started for one workload kind; the container is removed at the end."""
+def running_backend(engine: DockerEngine, image: str, backend: str, kind: str, *more: str) -> Iterator[Running]:
+    """The backend, started for one workload kind with ``more`` words; the container is removed at the end."""
     entry = load_catalogue().backend(backend)
-    container, warnings = engine.create(_spec(entry, image, kind))
+    spec = _spec(entry, image, kind)
+    container, warnings = engine.create(replace(spec, command=(*spec.command, *more)))
     try:
         assert not warnings
         engine.start(container)
@@ -57,12 +72,13 @@ def running_backend(engine: DockerEngine, image: str, backend: str, kind: str) -
             _network_of(pid),
             httpx.Client(base_url=f"http://127.0.0.1:{entry.port}", trust_env=False, timeout=60) as one,
         ):
+            running = Running(one, engine, container)
             try:
                 _wait(one, entry.ready)
-                yield one
-            except BaseException:
-                print(engine.logs(container, stderr=True, limit_bytes=20_000).decode(errors="replace"))
+            except AssertionError:
+                print(running.log())
                 raise
+            yield running
     finally:
         engine.remove(container)
 
