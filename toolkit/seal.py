@@ -183,7 +183,11 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
         "definition": {"plan": digest(plan.to_json()), **setup["definition"]},
         "images": setup["images"],
         "language": _language(results.values(), setup["images"]),
-        "inputs": {"lock": digest(read_json(folder.path / "lock.json")), "base": setup["base"]},
+        "inputs": {
+            "lock": digest(read_json(folder.path / "lock.json")),
+            "base": setup["base"],
+            "models": _own_models(plan),
+        },
         "constraints": constraints,
         "host": setup["host"],
         "grade": asdict(judged),
@@ -192,6 +196,12 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
         "files": files_of(folder.path),
         "chain": setup.get("chain", {"parent": None}),
     }
+
+
+def _own_models(plan: Plan) -> list[dict[str, Any]]:
+    """Model files of the user's own, each once. Their bytes are not part of the run."""
+    unique = {cell.model_file.sha256: asdict(cell.model_file) for cell in plan.cells if cell.model_file is not None}
+    return [unique[key] for key in sorted(unique)]
 
 
 def files_of(path: Path) -> dict[str, dict[str, Any]]:

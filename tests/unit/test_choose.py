@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.journals import cell_plan
 from toolkit.catalogue import load_catalogue
-from toolkit.cli.choose import choose
+from toolkit.cli.choose import cannot, choose
 from toolkit.cli.rerunning import required_model
 from toolkit.errors import InputMismatch, UsageError
 from toolkit.fetch.own_model import read_model, require_model
@@ -133,3 +133,11 @@ def test_a_rerun_of_a_run_without_a_model_takes_none(tmp_path: Path) -> None:
         required_model(Plan((cell_plan(), cell_plan(model_file=model)), (), 1), None)
     with pytest.raises(UsageError, match="this run used no model"):
         required_model(Plan((cell_plan(),), (), 1), gguf(tmp_path))
+
+
+def test_beside_one_that_can_an_sdk_that_cannot_is_left_out_and_named() -> None:
+    catalogue = load_catalogue()
+    found = choose(catalogue, ["chromem-go", "go-openai"], "chat-stream-128")
+    assert [one.sdk.id for one in found] == ["go-openai"]
+    assert cannot(catalogue, "chromem-go", "chat-stream-128") == "chromem-go cannot do workload 'chat-stream-128'"
+    assert cannot(catalogue, "go-openai", "chat-stream-128") == ""

@@ -1,4 +1,4 @@
-"""What may stand in the YAML files of the catalogue: strict, every unknown key is an error (docs/add-an-sdk.md, docs/backends.md)."""
+"""What may stand in the YAML files of the catalogue: strict, every unknown key is an error (docs/add-an-sdk.md)."""
 
 from __future__ import annotations
 

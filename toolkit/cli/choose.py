@@ -25,8 +25,18 @@ def choose(
     be one that takes a model file. Raises UsageError for an unknown name (with the nearest ones) or a combination the
     entry does not list.
     """
-    chosen = [_choose(catalogue, sdk, workload, backend, own_model=own_model) for sdk in sdks]
+    able = [sdk for sdk in sdks if not cannot(catalogue, sdk, workload)]
+    # Nobody can: say so of the first. Beside one that can, an SDK that cannot is "not applicable", which is no error.
+    chosen = [_choose(catalogue, sdk, workload, backend, own_model=own_model) for sdk in able or sdks]
     return chosen + (_baselines(catalogue, chosen) if baseline else [])
+
+
+def cannot(catalogue: Catalogue, name: str, workload: str | None) -> str:
+    """Why an SDK cannot do a workload; empty when it can. Raises UsageError for unknown names."""
+    sdk = catalogue.sdk(name)
+    if workload is None or sdk.backends(catalogue.workload(workload).id):
+        return ""
+    return f"{sdk.id} cannot do workload '{workload}'"
 
 
 def _choose(catalogue: Catalogue, name: str, workload: str | None, backend: str | None, *, own_model: bool) -> Choice:
@@ -35,7 +45,7 @@ def _choose(catalogue: Catalogue, name: str, workload: str | None, backend: str 
     backends = sdk.backends(chosen.id)
     if not backends:
         raise UsageError(
-            f"{sdk.id} cannot do workload '{chosen.id}'",
+            cannot(catalogue, name, chosen.id),
             f"its entry lists {', '.join(one for one, _backends in sdk.workloads)}",
             "'repro list sdks' shows what each SDK can do",
         )

@@ -78,7 +78,7 @@ def planned(
     output: Output,
 ) -> tuple[Plan, list[Choice]]:
     """The plan of what was selected, and the catalogue entries of its cells in the plan's order."""
-    from toolkit.cli.choose import choose
+    from toolkit.cli.choose import cannot, choose
     from toolkit.fetch.own_model import read_model
     from toolkit.host.topology import place
 
@@ -93,6 +93,9 @@ def planned(
         baseline=selection.baseline,
         own_model=request.model is not None,
     )
+    for name in selection.sdks:
+        if reason := cannot(catalogue, name, request.workload):
+            output.talk(f"{catalogue.sdk(name).id}: not applicable: {reason}")
     if selection.sdk_at:
         choices = at_versions(choices, selection.sdk_at, folders, output)
     return make_plan(request, choices, place(topology, options.cpus, options.mems)), choices
