@@ -147,7 +147,10 @@ class Foundation:
             inputs.fetch_debs(self._store, lock, offline=self._offline, report=self._report)
 
     def fetch_archives(self, rows: Sequence[LockedFile]) -> None:
-        """Bring source archives. Raises InputUnavailable, InputMismatch."""
+        """Bring source archives and check those that were there. Raises InputUnavailable, InputMismatch."""
+        for row in rows:
+            if self._store.has(row.sha256):
+                self._store.blob(row.sha256, row.filename)
         inputs.fetch_archives(self._store, rows, offline=self._offline, report=self._report)
 
     def _host_go(self, chain: ToolchainLock) -> Path:
