@@ -25,7 +25,7 @@ from toolkit.build.context import write_context
 from toolkit.build.images import BuildOptions, BuiltSet, ensure_images, restore_images
 from toolkit.build.normalise import normalise
 from toolkit.catalogue import load_catalogue
-from toolkit.engine.port import LABEL_RUN
+from toolkit.engine.port import LABEL_OWNER_PID, LABEL_RUN
 from toolkit.errors import InputMismatch, InputUnavailable, UsageError
 from toolkit.fetch import inputs
 from toolkit.fetch.source import Source
@@ -185,7 +185,8 @@ def test_a_lost_image_is_loaded_from_the_store(engine: DockerEngine, first: tupl
 
 def test_no_container_of_a_build_remains(engine: DockerEngine, first: tuple[Store, BuiltSet]) -> None:
     assert first[1].sdk.reference
-    assert [row for row in engine.owned() if row.labels[LABEL_RUN] == "build"] == []
+    mine = [row for row in engine.owned() if row.labels[LABEL_OWNER_PID] == str(os.getpid())]
+    assert [row for row in mine if row.labels[LABEL_RUN] == "build"] == []
 
 
 def layers_of(store: Store, image: BuiltImage) -> list[Path]:
