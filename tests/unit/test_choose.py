@@ -74,8 +74,8 @@ def test_what_an_entry_does_not_list_is_refused_by_name() -> None:
 def test_a_model_of_ones_own_goes_to_a_backend_that_loads_one() -> None:
     (one,) = choose(CATALOGUE, ["yzma"], "chat-stream-128", own_model=True)
     assert one.backend.in_process
-    with pytest.raises(UsageError, match="--model cannot be used with net-http"):
-        choose(CATALOGUE, ["net-http"], None, own_model=True)
+    with pytest.raises(UsageError, match="--model cannot be used with hugot"):
+        choose(CATALOGUE, ["hugot"], None, own_model=True)
     with pytest.raises(UsageError, match=r"has no backend 'stub' for .* that takes a model file"):
         choose(CATALOGUE, ["yzma"], "chat-stream-128", "stub", own_model=True)
 
