@@ -79,10 +79,18 @@ def quantile(values: Sequence[float], q: float) -> float:
 
 def paired_difference(ours: Sequence[float], peer: Sequence[float], *, seed: int = 1) -> tuple[float, float, float]:
     """Median of the differences of pairs, with a 95 % percentile bootstrap interval."""
-    differences = [a - b for a, b in zip(ours, peer, strict=True)]
+    return _median_interval([a - b for a, b in zip(ours, peer, strict=True)], seed)
+
+
+def paired_ratio(ours: Sequence[float], peer: Sequence[float], *, seed: int = 1) -> tuple[float, float, float]:
+    """Median of the ratios of pairs, with a 95 % percentile bootstrap interval."""
+    return _median_interval([a / b for a, b in zip(ours, peer, strict=True)], seed)
+
+
+def _median_interval(values: Sequence[float], seed: int) -> tuple[float, float, float]:
     draw = random.Random(seed)
-    medians = sorted(statistics.median(draw.choices(differences, k=len(differences))) for _ in range(2000))
-    return statistics.median(differences), medians[50], medians[1949]
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(2000))
+    return statistics.median(values), medians[50], medians[1949]
 
 
 def milliseconds(seconds: float) -> str:
@@ -94,6 +102,12 @@ def signed_milliseconds(found: tuple[float, float, float]) -> str:
     """A difference with its interval."""
     middle, low, high = (value * 1000 for value in found)
     return f"{middle:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def signed_percent(found: tuple[float, float, float]) -> str:
+    """A ratio with its interval, as what it is over 1."""
+    middle, low, high = ((value - 1) * 100 for value in found)
+    return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def progress(text: str) -> None:

@@ -1,4 +1,4 @@
-"""All benches one after the other, then docs/performance.md: ``make bench``, about twenty minutes on a quiet machine.
+"""All benches one after the other, then docs/performance.md: ``make bench``, about half an hour on a quiet machine.
 
     python bench/run.py [--quick] [--cold] [NAME ...]
 
@@ -19,12 +19,16 @@ FULL = {
     "help_cpu": ["--rounds", "30"],
     "engine_overhead": ["--rounds", "30"],
     "agent": ["--seconds", "60", "--rounds", "2"],
+    "harness_overhead": ["--rounds", "20", "--seconds", "3"],
+    "rebuild": ["--rounds", "10"],
     "launch_wall": ["--rounds", "5"],
 }
 QUICK = {
     "help_cpu": ["--rounds", "5"],
     "engine_overhead": ["--rounds", "5"],
     "agent": ["--seconds", "10", "--rounds", "1"],
+    "harness_overhead": ["--rounds", "3", "--seconds", "1"],
+    "rebuild": ["--rounds", "2"],
     "launch_wall": ["--rounds", "1", "--duration", "2"],
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# test_go.sh: go vet and go test of every Go module of ours below images/, with the locked Go (GO=PATH takes another),
+# test_go.sh: go vet and go test of every Go module of ours below images/ and bench/, with the locked Go (GO=PATH takes another),
 # else with the host's. Fails where there is no Go at all: make test asks for these tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ go=${GO:-$(.venv/bin/python scripts/locked_go.py || command -v go || true)}
 
 export GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0
 failed=0
-for file in $(find images -name go.mod -not -path '*/testdata/*' -not -path 'images/sdks/*' | sort); do
+for file in $(find images bench -name go.mod -not -path '*/testdata/*' -not -path 'images/sdks/*' | sort); do
     folder=$(dirname "$file")
     (cd "$folder" && "$go" vet ./... && "$go" test ./...) || failed=1
 done

@@ -46,10 +46,7 @@ def build_workload(folder: Path, sdk: str) -> Path:
     go = need_go()
     entry = load_catalogue().sdk(sdk)
     source = folder / sdk
-    source.mkdir()
-    for path in entry.folder.iterdir():
-        if path.suffix in (".go", ".mod", ".sum"):
-            shutil.copy(path, source)
+    shutil.copytree(entry.folder, source, ignore=shutil.ignore_patterns("*_test.go"))
     (source / "workload_test.go").write_bytes(render("workload_test.go.j2", sdk=entry))
     harness = "sealbench.org/harness"
     replace = f"{harness}={images_dir() / 'harness'}"

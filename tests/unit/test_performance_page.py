@@ -40,6 +40,12 @@ def test_a_difference_is_of_pairs_and_its_interval_holds_it(common: Any) -> None
     assert low <= middle == 1.0 <= high
 
 
+def test_a_ratio_is_of_pairs_too(common: Any) -> None:
+    peer = [float(value) for value in range(1, 31)]
+    assert common.paired_ratio([value * 2 for value in peer], peer) == (2.0, 2.0, 2.0)
+    assert common.signed_percent((1.01, 0.99, 1.025)) == "+1.00 (-1.00 to +2.50)"
+
+
 def test_every_arm_runs_once_a_round_in_an_order_that_changes(common: Any) -> None:
     seen: list[str] = []
 

@@ -1,17 +1,11 @@
-// Package adapter is the null SDK: OpenAI's wire format on the standard library alone, written as by hand for one use.
+// Package adapter is the null SDK: a client on the standard library, and as little as can be between it and the harness.
 package adapter
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
 
 	"sealbench.org/harness"
+	"sealbench.org/sdks/net-http/openai"
 )
 
 // New is what the generated test file calls.
@@ -23,205 +17,27 @@ type adapter struct{}
 func (adapter) Describe() harness.Description { return harness.Description{} }
 
 func (adapter) Open(s harness.Settings) (harness.Client, error) {
-	return &client{base: s.BaseURL, key: s.APIKey, model: s.Model}, nil
+	return &client{openai.Client{Base: s.BaseURL, Key: s.APIKey, Model: s.Model}}, nil
 }
 
-type client struct {
-	http  http.Client
-	base  string
-	key   string
-	model string
-}
+type client struct{ openai openai.Client }
 
 func (c *client) Close() error {
-	c.http.CloseIdleConnections()
+	c.openai.Close()
 	return nil
-}
-
-type chatRequest struct {
-	Model         string        `json:"model"`
-	Messages      []message     `json:"messages"`
-	MaxTokens     int           `json:"max_tokens"`
-	Temperature   float64       `json:"temperature"`
-	Stream        bool          `json:"stream"`
-	StreamOptions streamOptions `json:"stream_options"`
-}
-
-type streamOptions struct {
-	IncludeUsage bool `json:"include_usage"`
-}
-
-type message struct {
-	Role    string `json:"role"`
-	Content any    `json:"content"`
-}
-
-type part struct {
-	Type     string    `json:"type"`
-	Text     string    `json:"text,omitempty"`
-	ImageURL *imageURL `json:"image_url,omitempty"`
-}
-
-type imageURL struct {
-	URL string `json:"url"`
-}
-
-type chunk struct {
-	Choices []struct {
-		Delta struct {
-			Content string `json:"content"`
-		} `json:"delta"`
-		FinishReason string `json:"finish_reason"`
-	} `json:"choices"`
-	Usage *struct {
-		PromptTokens     int `json:"prompt_tokens"`
-		CompletionTokens int `json:"completion_tokens"`
-	} `json:"usage"`
-	Error *struct {
-		Message string `json:"message"`
-	} `json:"error"`
-}
-
-type embeddings struct {
-	Data []struct {
-		Embedding []float32 `json:"embedding"`
-	} `json:"data"`
-	Usage struct {
-		PromptTokens int `json:"prompt_tokens"`
-	} `json:"usage"`
 }
 
 // Stream implements harness.ChatStreamer.
 func (c *client) Stream(ctx context.Context, prompt string, maxTokens int, answer *harness.Answer) error {
-	return c.stream(ctx, prompt, maxTokens, answer)
+	return c.openai.Chat(ctx, prompt, maxTokens, answer)
 }
 
 // StreamImage implements harness.ImageChatter.
 func (c *client) StreamImage(ctx context.Context, prompt string, image harness.Image, maxTokens int, answer *harness.Answer) error {
-	url := "data:" + image.MIME + ";base64," + base64.StdEncoding.EncodeToString(image.Data)
-	content := []part{{Type: "text", Text: prompt}, {Type: "image_url", ImageURL: &imageURL{url}}}
-	return c.stream(ctx, content, maxTokens, answer)
-}
-
-func (c *client) stream(ctx context.Context, content any, maxTokens int, answer *harness.Answer) error {
-	response, err := c.post(ctx, "/chat/completions", chatRequest{
-		Model:         c.model,
-		Messages:      []message{{Role: "user", Content: content}},
-		MaxTokens:     maxTokens,
-		Stream:        true,
-		StreamOptions: streamOptions{IncludeUsage: true},
-	})
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	lines := bufio.NewReader(response.Body)
-	for {
-		line, err := readLine(lines)
-		if err == io.EOF {
-			return io.ErrUnexpectedEOF // a complete stream ends with [DONE]
-		}
-		if err != nil {
-			return err
-		}
-		data, ok := bytes.CutPrefix(line, []byte("data:"))
-		if !ok {
-			continue // an empty line, a comment, or a field that this format does not use
-		}
-		data = bytes.TrimSpace(data)
-		if string(data) == "[DONE]" {
-			// To the end of the body, or the connection cannot be used again.
-			_, _ = io.Copy(io.Discard, response.Body)
-			return nil
-		}
-		if err := take(data, answer); err != nil {
-			return err
-		}
-	}
-}
-
-// readLine returns the next line, which is valid until the next call. Only a line beyond the reader's buffer is copied.
-func readLine(lines *bufio.Reader) ([]byte, error) {
-	line, err := lines.ReadSlice('\n')
-	if err != bufio.ErrBufferFull {
-		return line, err
-	}
-	long := bytes.Clone(line)
-	rest, err := lines.ReadBytes('\n')
-	return append(long, rest...), err
-}
-
-func take(data []byte, answer *harness.Answer) error {
-	var got chunk
-	if err := json.Unmarshal(data, &got); err != nil {
-		return err
-	}
-	if got.Error != nil {
-		return fmt.Errorf("the server ended the stream: %s", got.Error.Message)
-	}
-	for i := range got.Choices {
-		answer.Text(got.Choices[i].Delta.Content)
-		answer.Finish(got.Choices[i].FinishReason)
-	}
-	if got.Usage != nil {
-		answer.Usage(got.Usage.PromptTokens, got.Usage.CompletionTokens)
-	}
-	return nil
+	return c.openai.ChatImage(ctx, prompt, image.MIME, image.Data, maxTokens, answer)
 }
 
 // Embed implements harness.Embedder.
 func (c *client) Embed(ctx context.Context, text string, answer *harness.Answer) error {
-	response, err := c.post(ctx, "/embeddings", struct {
-		Model string `json:"model"`
-		Input string `json:"input"`
-	}{c.model, text})
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	var got embeddings
-	if err := json.Unmarshal(body, &got); err != nil {
-		return err
-	}
-	if len(got.Data) > 0 {
-		answer.Vector32(got.Data[0].Embedding)
-	}
-	answer.Usage(got.Usage.PromptTokens, 0)
-	return nil
+	return c.openai.Embed(ctx, text, answer)
 }
-
-// post sends a request and returns the answer if it is a success.
-func (c *client) post(ctx context.Context, path string, body any) (*http.Response, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+c.key)
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		defer response.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return nil, &statusError{response.StatusCode, string(text)}
-	}
-	return response, nil
-}
-
-// statusError is an answer that is no success.
-type statusError struct {
-	StatusCode int
-	body       string
-}
-
-func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.StatusCode, e.body) }
