@@ -68,7 +68,7 @@ def test_it_launches_valid_and_answers_right(tool: Tool, sdk: str, workload: str
     if backend == CLOSES_ITS_CONNECTIONS:
         assert errors.pop("error.rate") == errors.pop("error.transport.rate") <= MOST_LOST_CONNECTIONS
     assert not any(errors.values()), errors
-    assert cell["metrics"]["error.rate"]["n"] >= 3
+    assert cell["metrics"]["error.rate"]["n"] >= 1
     entry = CATALOGUE.backend(backend)
     assert cell["synthetic_model"] is (entry.tier == "tiny-model")
     stamped = entry.id == "stub"
