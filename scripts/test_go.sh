@@ -12,6 +12,8 @@ export GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0
 failed=0
 for file in $(find images bench -name go.mod -not -path '*/testdata/*' -not -path 'images/sdks/*' | sort); do
     folder=$(dirname "$file")
+    # Some folders only name the module of a program that others wrote.
+    if [ -z "$(find "$folder" -name '*.go')" ]; then continue; fi
     # A cgo program needs the locked compilers: the sealed build compiles it, the engine tests run it.
     if grep -qs '^cgo: true' "$folder/backend.yaml"; then continue; fi
     (cd "$folder" && "$go" vet ./... && "$go" test ./...) || failed=1
