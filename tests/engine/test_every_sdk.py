@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 
 from tests.support.faults_tool import Tool, sealed_manifest
 from tests.support.sdks import CATALOGUE, CHOSEN, EVERYTHING
+from toolkit.canonical import sha256_file
+from toolkit.catalogue.parts import synthetic_models
 from toolkit.engine.docker import DockerEngine
+from toolkit.fetch.store import Store
 from toolkit.model.catalogue import SdkEntry
 from toolkit.schemas import validate
 
@@ -59,7 +63,7 @@ def launched(tool: Tool, *arguments: str) -> Json:
     return document
 
 
-@pytest.mark.parametrize(("sdk", "workload", "backend"), cells(), ids="/".join)
+@pytest.mark.parametrize(("sdk", "workload", "backend"), cells(), ids=map("/".join, cells()))
 def test_it_launches_valid_and_answers_right(tool: Tool, sdk: str, workload: str, backend: str) -> None:
     document = launched(tool, "--sdk", sdk, "--workload", workload, "--backend", backend, "--duration", "2")
     (cell,) = document["cells"]
@@ -110,3 +114,37 @@ def test_several_sdks_make_one_interleaved_run_with_the_null_sdk(tool: Tool) -> 
         if name != "net-http":
             own, null = (one["metrics"]["rss.process.max_bytes"]["value"] for one in (cell, cells["net-http"]))
             assert over["value"] == own - null
+
+
+OWN_MODEL = [("yzma", "in-process")]
+if EVERYTHING:
+    OWN_MODEL += [("go-openai", "llama-server"), ("ollama-api", "ollama")]
+
+
+@pytest.fixture(scope="module")
+def model(tool: Tool) -> Path:
+    """A GGUF file of the user's own: the synthetic one's bytes, which the store holds once an SDK with it was built."""
+    digest = synthetic_models()["chat.gguf"].files["chat.gguf"]
+    launched(tool, "--sdk", "yzma", "--duration", "1")
+    file = tool.folder / "my own.gguf"
+    shutil.copyfile(Store.open().blob(digest, "chat.gguf"), file)
+    return file
+
+
+@pytest.mark.parametrize(("sdk", "backend"), OWN_MODEL, ids=map("/".join, OWN_MODEL))
+def test_a_model_of_ones_own_is_named_by_its_bytes(tool: Tool, model: Path, sdk: str, backend: str) -> None:
+    words = ["--workload", "chat-stream-128", "--backend", backend, "--duration", "2", "--model", str(model)]
+    document = launched(tool, "--sdk", sdk, *words)
+    (cell,) = document["cells"]
+    assert cell["id"].endswith(",tier=your-model") or "model=" in cell["id"]
+    assert cell["synthetic_model"] is False
+    assert cell["metrics"]["error.other.rate"]["value"] == cell["metrics"]["error.wrong_answer.rate"]["value"] == 0
+    run = Path(document["path"])
+    (told,) = sealed_manifest(run)["inputs"]["models"]
+    assert (told["name"], told["sha256"]) == ("my_own.gguf", sha256_file(model))
+    held = [path for path in run.rglob("*") if path.is_file() and path.stat().st_size == model.stat().st_size]
+    assert held == []
+    without = tool.start("rerun", document["run"], "--json").end(BUILD_SECONDS)
+    assert (without.code, without.error["title"]) == (2, "this run used a model of the user's own")
+    again = tool.start("rerun", document["run"], "--json", "--wait", "600", "--model", str(model)).end(BUILD_SECONDS)
+    assert again.code == 0, again.stderr[-4000:]
