@@ -29,6 +29,7 @@ _ARM_VALUES = {
     "arrival": (r"poisson|constant", "poisson or constant"),
     "gomaxprocs": (r"[1-9][0-9]{0,3}", "a whole number above 0"),
     "concurrency": (r"[1-9][0-9]{0,3}", "a whole number above 0 (drive closed)"),
+    "threads": (r"[1-9][0-9]{0,3}", "a whole number above 0 (engines in process)"),
     "sdk": (r"defaults", "defaults: without the settings that the adapter moves"),
     "http": (r"h1|h2", "h1, or h2 (HTTP/2 over TLS)"),
 }

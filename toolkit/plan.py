@@ -248,6 +248,8 @@ def _memories(request: Request, choice: Choice) -> tuple[int, int]:
 def _engine(request: Request, choice: Choice, placement: Placement) -> dict[str, Any]:
     """What an engine in the SDK's own process loads; nothing for a client."""
     if not choice.backend.in_process:
+        if "threads" in request.arms:
+            raise UsageError("--arm threads cannot be used", f"{choice.sdk.id} is no engine in process", "leave it out")
         return {}
     files = _model_paths(request, choice, choice.sdk.models)
     return {
@@ -255,7 +257,7 @@ def _engine(request: Request, choice: Choice, placement: Placement) -> dict[str,
         "projector_path": files[1] if len(files) > 1 else "",
         "models": _all_models(choice) if choice.workload.kind == "probe" else {},
         "library_path": LIBRARIES if choice.sdk.native else "",
-        "threads": len(parse_cpulist(placement.cpus)),
+        "threads": int(number("threads", request.arms.get("threads"), float(len(parse_cpulist(placement.cpus))))),
     }
 
 

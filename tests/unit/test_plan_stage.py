@@ -100,6 +100,13 @@ def test_an_engine_in_process_runs_closed_without_a_backend() -> None:
     assert plan.synthetic_model
 
 
+def test_the_threads_of_an_engine_are_an_arm() -> None:
+    plan = cell(Request(arms={"threads": "1"}), Choice(ENGINE, WORKLOAD, INSIDE))
+    assert (plan.threads, plan.arm) == (1, "threads=1")
+    with pytest.raises(UsageError, match="no engine in process"):
+        cell(Request(arms={"threads": "1"}))
+
+
 def test_the_closed_drive_has_a_fixed_concurrency() -> None:
     plan = cell(Request(arms={"concurrency": "8"}))
     assert (plan.drive, plan.concurrency, plan.arm) == ("closed", 8, "concurrency=8,drive=closed")
