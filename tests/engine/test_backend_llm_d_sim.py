@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from tests.support.backends import build_backend, running_backend
+from tests.support.sdks import in_test_all
 from tests.support.wires import anthropic_chat, openai_chat, openai_embedding
 
 if TYPE_CHECKING:
     from toolkit.engine.docker import DockerEngine
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), in_test_all]
 BACKEND, MODEL = "llm-d-sim", "simulated"
 
 

@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from tests.support.backends import build_backend, running_backend
+from tests.support.sdks import in_test_all
 from tests.support.wires import characters, ollama_chat, ollama_embedding, openai_chat, openai_embedding, png
 
 if TYPE_CHECKING:
     from toolkit.engine.docker import DockerEngine
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), in_test_all]
 BACKEND, MODEL = "ollama", "tiny-random"
 # The synthetic model's own template, not the look-alike that Ollama would put in its place: "user: " + 159 characters +
 # "\nassistant:", and the token that begins the text.
