@@ -238,6 +238,33 @@ def test_an_experiment_is_told_once_with_a_number_or_without() -> None:
     assert "cancel twice" in causes(read(line, line))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"k":"probe","id":"streams","outcome":"yes","value":' + b"9" * 400 + b"}",
+        b'{"k":"selftest","rate_hz":' + b"9" * 400 + b"}",
+        b'{"k":"probe","id":"streams","outcome":"yes","data":{"x":1e999}}',
+        b'{"k":"probe","id":"streams","outcome":"yes","text":1e999}',
+        b'{"k":"probe","id":"streams","outcome":"yes","text":"\\ud800"}',
+        b'{"k":"hello","gomaxprocs":1,"settings":{"a":"\\udfff"}}',
+        b'{"k":"probe","id":"streams","outcome":"yes","data":' + b'{"a":' * 400 + b"1" + b"}" * 401,
+        b'{"k":"probe","id":"streams\\u001b[2J","outcome":"yes"}',
+        b'{"k":"probe","id":"streams","outcome":"yes","unit":"\\u001b[2J"}',
+        b'{"k":"probe","id":"streams","outcome":"yes","unit":"' + b"m" * 41 + b'"}',
+    ],
+)
+def test_what_no_file_or_table_could_hold_is_a_finding(line: bytes) -> None:
+    """Each of these once reached the result: a number beyond floats, half a character, 400 levels, a cursor moved."""
+    reader = read(line)
+    assert [finding.gate for finding in reader.findings()] == ["rows"]
+    assert (reader.probes, reader.program) == ([], None)
+
+
+def test_an_escaped_character_of_two_halves_is_text() -> None:
+    (probe,) = read(b'{"k":"probe","id":"streams","outcome":"yes","text":"\\ud83d\\ude00"}').probes
+    assert probe.text == "\U0001f600"
+
+
 def test_many_bad_lines_are_counted_and_a_few_quoted() -> None:
     reader = read(*[b"x"] * 500)
     (finding,) = reader.findings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ from toolkit.model.evidence import OUTCOMES, GoSnapshot, Request
 
 LINE_LIMIT_BYTES = 64 * 1024
 HIGHEST = 2**63 - 1
+_LARGEST = sys.float_info.max
 _ROW_FIELDS = 9
+_DEEPEST = 16
 # Not gc_cpu_seconds: the runtime calls its own CPU classes estimates.
 _GO_COUNTERS = ("alloc_bytes", "alloc_objects", "gc_cycles")
 
@@ -25,7 +28,10 @@ def decode_line(raw: bytes) -> Mapping[str, Any]:
     if len(raw) > LINE_LIMIT_BYTES:
         raise BadLine(f"a line of {len(raw)} bytes (limit {LINE_LIMIT_BYTES})")
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        if b"\\u" in raw:
+            # Half a surrogate pair is a text to Python and to no file: it would end the run when its result is written.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as problem:
         raise BadLine(f"not JSON: {raw[:40]!r}") from problem
     if not isinstance(value, dict):
@@ -35,6 +41,33 @@ def decode_line(raw: bytes) -> Mapping[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """A number that is one: 1e999 becomes infinity, which no JSON file could hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def flat_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object that the program filled as it liked; one too deep to be written down again is refused."""
+    found = value.get(name) or {}
+    if not isinstance(found, dict):
+        raise BadLine(f"{value.get('k')}: {name} is not an object")
+    level: list[Any] = [found]
+    for _depth in range(_DEEPEST):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return found
+    raise BadLine(f"{value.get('k')}: {name} is more than {_DEEPEST} levels deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def request_row(row: Any, base: int) -> Request:
@@ -116,7 +149,8 @@ def whole(value: Mapping[str, Any], name: str) -> int:
 def real(value: Mapping[str, Any], name: str) -> float:
     """A finite number of at least 0."""
     number = value.get(name)
-    if type(number) not in (int, float) or not math.isfinite(number) or number < 0:  # type: ignore[arg-type, operator]
+    # Compared, not asked whether it is finite: a whole number of 400 digits is no float at all.
+    if type(number) not in (int, float) or not 0 <= number <= _LARGEST:  # type: ignore[operator]
         raise BadLine(f"{value.get('k', 'pair')}: {name} is not a number")
     return float(number)  # type: ignore[arg-type]
 

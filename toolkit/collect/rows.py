@@ -11,6 +11,7 @@ raises::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from toolkit.collect.fields import (
     BadLine,
     check_forward,
     decode_line,
+    flat_object,
     go_snapshot,
     real,
     request_row,
@@ -42,6 +44,9 @@ from toolkit.model.evidence import (
 
 KEPT_ERROR_CHARACTERS = 300
 KEPT_PROBE_CHARACTERS = 1000
+# Both stand in tables, and an id in an anchor of the generated page.
+_EXPERIMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_LONGEST_UNIT = 40
 REPORTED_PER_KIND = 3
 """So many examples of one kind of bad line are quoted; the rest are counted."""
 
@@ -105,9 +110,7 @@ class LineReader:
     def _hello(self, value: Mapping[str, Any], _: int) -> None:
         if self.program is not None:
             raise BadLine("a second hello")
-        settings = value.get("settings") or {}
-        if not isinstance(settings, dict):
-            raise BadLine("hello: settings is not an object")
+        settings = flat_object(value, "settings")
         names = (
             "harness",
             "sdk",
@@ -195,17 +198,17 @@ class LineReader:
 
     def _probe(self, value: Mapping[str, Any], _: int) -> None:
         name, outcome = text_of(value, "id"), text_of(value, "outcome")
-        if not name:
-            raise BadLine("probe without an id")
+        if not _EXPERIMENT.fullmatch(name):
+            raise BadLine(f"probe: {name[:40]!r} is no id")
         if outcome not in PROBE_OUTCOMES:
             raise BadLine(f"probe {name[:40]}: unknown outcome {outcome[:40]!r}")
         if any(one.id == name for one in self.probes):
             raise BadLine(f"probe {name[:40]} twice")
         number = real(value, "value") if value.get("value") is not None else None
-        data = value.get("data") or {}
-        if not isinstance(data, dict):
-            raise BadLine(f"probe {name[:40]}: data is not an object")
-        text, unit = text_of(value, "text")[:KEPT_PROBE_CHARACTERS], text_of(value, "unit")
+        unit = text_of(value, "unit")
+        if len(unit) > _LONGEST_UNIT or not unit.isprintable():
+            raise BadLine(f"probe {name[:40]}: {unit[:40]!r} is no unit")
+        text, data = text_of(value, "text")[:KEPT_PROBE_CHARACTERS], flat_object(value, "data")
         self.probes.append(Probe(name, outcome, text, number, unit, data))
 
     def _selftest(self, value: Mapping[str, Any], _: int) -> None:
