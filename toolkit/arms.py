@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from toolkit.errors import UsageError
-from toolkit.model.catalogue import BackendEntry
+from toolkit.model.catalogue import BackendEntry, SdkEntry
 
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _RUNTIME_ARMS = {"gogc": "GOGC", "gomemlimit": "GOMEMLIMIT", "godebug": "GODEBUG"}
@@ -47,13 +47,34 @@ def check_arms(arms: Mapping[str, str]) -> None:
             raise UsageError(f"--arm {key}={value} cannot be used", f"it must be {_ARM_VALUES[key][1]}", "")
 
 
+def check_place(arms: Mapping[str, str], sdk: SdkEntry, backend: BackendEntry, drive: str) -> None:
+    """Raises UsageError for an arm that would change nothing in such a cell: its name would promise what is not so."""
+    idle = (
+        (("rate_hz", "arrival"), drive != "open", f"drive {drive} has no schedule of arrivals"),
+        (
+            ("http",),
+            backend.in_process or not backend.tls_port,
+            f"backend '{backend.id}' has no HTTP/2 over TLS to choose",
+        ),
+        (("threads",), not backend.in_process, f"{sdk.id} is no engine in process"),
+        (_BACKEND_ARMS, backend.in_process, f"backend '{backend.id}' is in the SDK's own process: it has no settings"),
+    )
+    for names, wrong, why in idle:
+        for name in names:
+            if wrong and name in arms:
+                raise UsageError(f"--arm {name}={arms[name]} cannot be used with {sdk.id}", why, "leave it out")
+
+
 def runtime_arms(arms: Mapping[str, str]) -> dict[str, str]:
     """Environment variables of the Go runtime."""
     found = {_RUNTIME_ARMS[key]: value for key, value in arms.items() if key in _RUNTIME_ARMS}
     limit = found.get("GOMEMLIMIT", "off")
     if limit != "off":
         # Go wants "64MiB" with that very case, which no cell id could hold; plain bytes mean the same.
-        found["GOMEMLIMIT"] = str(parse_memory(limit))
+        size = parse_memory(limit)
+        if size >= 2**63:  # the runtime would end the program at its start
+            raise UsageError(f"--arm gomemlimit={limit} is out of range", "it must be below 8 EiB", "for example 64m")
+        found["GOMEMLIMIT"] = str(size)
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from toolkit.arms import backend_arms, check_arms, number, runtime_arms
+from toolkit.arms import backend_arms, check_arms, check_place, number, runtime_arms
 from toolkit.errors import UsageError
 from toolkit.host.topology import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
@@ -122,6 +122,7 @@ def check_request(request: Request) -> None:
 def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
     sdk, workload, backend = choice.sdk, choice.workload, choice.backend
     drive = _drive(request, choice)
+    check_place(request.arms, sdk, backend, drive)
     arms = _arms(request, choice, drive)
     arm = _arm(arms)
     memory, backend_memory = _memories(request, choice)
@@ -248,8 +249,6 @@ def _memories(request: Request, choice: Choice) -> tuple[int, int]:
 def _engine(request: Request, choice: Choice, placement: Placement) -> dict[str, Any]:
     """What an engine in the SDK's own process loads; nothing for a client."""
     if not choice.backend.in_process:
-        if "threads" in request.arms:
-            raise UsageError("--arm threads cannot be used", f"{choice.sdk.id} is no engine in process", "leave it out")
         return {}
     files = _model_paths(request, choice, choice.sdk.models)
     return {
@@ -287,8 +286,6 @@ def _backend(request: Request, choice: Choice, placement: Placement, drive: Driv
     }
     plain = f"http://127.0.0.1:{backend.port}"
     tls = request.arms.get("http") == "h2"
-    if tls and not backend.tls_port:
-        raise UsageError("--arm http=h2 cannot be used", f"backend '{backend.id}' has no HTTP/2", "leave it out")
     root = f"https://127.0.0.1:{backend.tls_port}" if tls else plain
     return {
         "backend_settings": _backend_settings(request, choice, drive),

@@ -103,7 +103,7 @@ def test_an_engine_in_process_runs_closed_without_a_backend() -> None:
 def test_the_threads_of_an_engine_are_an_arm() -> None:
     plan = cell(Request(arms={"threads": "1"}), Choice(ENGINE, WORKLOAD, INSIDE))
     assert (plan.threads, plan.arm) == (1, "threads=1")
-    with pytest.raises(UsageError, match="no engine in process"):
+    with pytest.raises(UsageError, match="cannot be used with sdk-a"):
         cell(Request(arms={"threads": "1"}))
 
 
@@ -129,8 +129,33 @@ def test_a_model_of_ones_own_is_named_by_its_bytes_and_given_room() -> None:
 def test_http2_over_tls_is_an_arm() -> None:
     plan = cell(Request(arms={"http": "h2"}))
     assert (plan.base_url, plan.control_url, plan.tls) == ("https://127.0.0.1:8081/v1", "http://127.0.0.1:8080", True)
-    with pytest.raises(UsageError, match="no HTTP/2"):
+    with pytest.raises(UsageError, match="cannot be used with sdk-a"):
         cell(Request(arms={"http": "h2"}), replace(CHOICE, backend=replace(STUB, tls_port=0)))
+
+
+@pytest.mark.parametrize(
+    ("arm", "drive", "choice"),
+    [
+        ({"http": "h2"}, None, "inside"),
+        ({"http": "h1"}, None, "inside"),
+        ({"pacing": "unpaced"}, None, "inside"),
+        ({"fault": "never_ready"}, None, "inside"),
+        ({"rate_hz": "3"}, None, "inside"),
+        ({"rate_hz": "3"}, "bench", "outside"),
+        ({"arrival": "constant"}, "closed", "outside"),
+        ({"arrival": "constant", "concurrency": "2"}, None, "outside"),
+        ({"threads": "2"}, None, "outside"),
+    ],
+)
+def test_an_arm_that_would_change_nothing_is_refused(arm: dict[str, str], drive: str | None, choice: str) -> None:
+    places = {"inside": Choice(ENGINE, WORKLOAD, INSIDE), "outside": CHOICE}
+    with pytest.raises(UsageError, match=f"--arm {next(iter(arm))}=.* cannot be used with"):
+        cell(Request(arms=arm, drive=drive), places[choice])
+
+
+def test_a_memory_limit_that_the_runtime_could_not_read_is_refused() -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        cell(Request(arms={"gomemlimit": "999999999999999g"}))
 
 
 def test_without_the_moved_settings_and_at_another_version() -> None:
