@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from toolkit.catalogue import load_catalogue
 from toolkit.cli.choose import cannot, choose
 from toolkit.cli.rerunning import required_model
 from toolkit.errors import InputMismatch, UsageError
-from toolkit.fetch.own_model import read_model, require_model
+from toolkit.fetch.own_model import hold, read_model, require_model, still
 from toolkit.model.plan import ModelFile, Plan
 
 CATALOGUE = load_catalogue()
@@ -111,6 +112,44 @@ def test_a_model_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.gguf", tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
             read_model(path)
+
+
+def test_a_model_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for path in (tmp_path / "pipe.gguf", Path("/dev/zero")):
+        with pytest.raises(UsageError, match="is not a file"):
+            read_model(path)
+
+
+def test_a_model_that_changed_after_it_was_hashed_is_not_held(tmp_path: Path) -> None:
+    path = gguf(tmp_path)
+    wanted = read_model(path)
+    gguf(tmp_path, data=b"GGUF more")
+    with pytest.raises(InputMismatch, match="changed while the launch was prepared"):
+        hold(path, wanted)
+
+
+@pytest.mark.parametrize("change", ["write", "replace", "remove", "swap the link"])
+def test_a_held_model_is_known_to_be_another_after(tmp_path: Path, change: str) -> None:
+    path = gguf(tmp_path)
+    link = tmp_path / "link.gguf"
+    link.symlink_to(path)
+    held = hold(link, read_model(link))
+    path.read_bytes()
+    assert still(held)
+    if change == "write":
+        with path.open("r+b") as stream:
+            stream.write(b"GGUF")
+        os.utime(path, ns=(0, held.marks[3]))  # the time of the content can be set back, the inode's cannot
+    elif change == "replace":
+        gguf(tmp_path, "new.gguf").replace(path)
+    elif change == "remove":
+        path.unlink()
+    else:  # containers get the file that was hashed, wherever the link points now
+        link.unlink()
+        link.symlink_to(gguf(tmp_path, "new.gguf"))
+        assert held.path == path
+    assert still(held) is (change == "swap the link")
 
 
 def test_a_rerun_needs_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:

@@ -1,8 +1,14 @@
-"""A model file of the user's own (``--model FILE.gguf``): hashed, so that a manifest can name it by its bytes."""
+"""A model file of the user's own (``--model FILE.gguf``): hashed, so that a manifest can name it by its bytes.
+
+A container gets the file itself, so its bytes could change after they were hashed: ``hold`` hashes them again when
+everything is ready to start, and remembers what the file system says of the file; ``still`` asks that again.
+"""
 
 from __future__ import annotations
 
 import re
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.canonical import sha256_file
@@ -13,9 +19,19 @@ _MAGIC = b"GGUF"  # the first four bytes (ggml's docs/gguf.md)
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
+@dataclass(frozen=True)
+class HeldModel:
+    """The file that containers get, and what marks a change of it: device, inode, size, times of content and inode."""
+
+    path: Path
+    marks: tuple[int, ...]
+
+
 def read_model(path: Path) -> ModelFile:
     """Name, digest and size. Raises UsageError when it cannot be read or is no GGUF file."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
+            raise UsageError(f"--model {path} is not a file", "it is a device, a pipe or a socket", "check the path")
         with path.open("rb") as stream:
             magic = stream.read(len(_MAGIC))
         if magic != _MAGIC:
@@ -46,3 +62,30 @@ def require_model(path: Path | None, wanted: ModelFile) -> Path:
             "give the file that the run used",
         )
     return path
+
+
+def hold(path: Path, wanted: ModelFile) -> HeldModel:
+    """The file as it is now. Raises InputMismatch when it is no longer what was planned with, UsageError."""
+    found = path.resolve()
+    before = _marks(found)
+    if read_model(found).sha256 != wanted.sha256 or _marks(found) != before:
+        raise InputMismatch(
+            f"--model {path} changed while the launch was prepared",
+            f"expected sha256 {wanted.sha256}",
+            "let it be while it is measured, and launch again",
+        )
+    return HeldModel(found, before)
+
+
+def still(held: HeldModel) -> bool:
+    """Whether the file is the one that was held, by everything that a write or a replacement would change."""
+    return _marks(held.path) == held.marks
+
+
+def _marks(path: Path) -> tuple[int, ...]:
+    """Empty for a file that is gone. Not the time of the last reading: containers read it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -23,6 +23,7 @@ from toolkit.launch.pair import Member, Pair
 from toolkit.launch.terminate import Ending, Evidence
 from toolkit.launch.watch import Watch
 from toolkit.model.container import ContainerSpec
+from toolkit.model.evidence import Finding
 from toolkit.model.plan import CellPlan
 from toolkit.owner import Owner
 
@@ -70,6 +71,7 @@ class AttemptEvidence:
     evidence: Evidence = field(default_factory=Evidence)
     warnings: tuple[str, ...] = ()
     engine_failure: ContainerFailed | None = None
+    findings: tuple[Finding, ...] = ()  # what was seen from outside the containers
 
 
 class AttemptRunner:

@@ -63,7 +63,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         sdk_oom=found.evidence.sdk.oom_killed,
         backend_oom=found.evidence.backend.oom_killed,
         backend_ended_first=found.evidence.backend.ended_first,
-        findings=(*broken_findings(verdicts), *found.watch.witness_findings(told)),
+        findings=(*broken_findings(verdicts), *found.watch.witness_findings(told), *found.findings),
     )
     result = build_result(cell, told["sdk"], told.get("backend"), facts, ledger)
     error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)

@@ -11,6 +11,7 @@ from toolkit.build.images import BuildOptions, BuiltSet, ensure_images, restore_
 from toolkit.catalogue import Catalogue
 from toolkit.engine.port import Engine
 from toolkit.errors import HostUnfit
+from toolkit.fetch.own_model import HeldModel, hold
 from toolkit.fetch.store import Store
 from toolkit.host.cpu_level import level_of, missing_flags, read_flags
 from toolkit.host.facts import host_facts
@@ -53,11 +54,14 @@ def check_host(plan: Plan, topology: Topology) -> None:
         check_cpu_level(cell, flags)
         wanted = cell.memory_bytes + cell.backend_memory_bytes
         if wanted > topology.memory_bytes:
+            left = topology.memory_bytes - cell.backend_memory_bytes
             raise HostUnfit(
                 f"{cell.cell} wants more memory than this machine has",
                 f"{cell.memory_bytes} bytes for the SDK and {cell.backend_memory_bytes} for the backend, "
                 f"of {topology.memory_bytes}",
-                f"give less with --memory, at most {topology.memory_bytes - cell.backend_memory_bytes} bytes here",
+                f"give less with --memory, at most {left} bytes here"
+                if left > 0
+                else "use a smaller model or backend, or a larger machine",
             )
 
 
@@ -110,8 +114,14 @@ def prepare(
         host=host_facts(world.topology, facts),
         facts=facts,
         chain=chain or {"parent": None},
-        model_source=str(model.resolve()) if model is not None else "",
+        model=_held(plan, model),
     )
+
+
+def _held(plan: Plan, path: Path | None) -> HeldModel | None:
+    """The user's own model; builds take minutes, so this is the moment at which its bytes must be the planned ones."""
+    wanted = next((cell.model_file for cell in plan.cells if cell.model_file is not None), None)
+    return hold(path, wanted) if path is not None and wanted is not None else None
 
 
 def _built(world: World, choice: Choice, options: BuildOptions, lock: Mapping[str, Any] | None) -> BuiltSet:

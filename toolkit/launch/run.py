@@ -16,13 +16,14 @@ from toolkit.analyse.gates import TIMING_GATES
 from toolkit.canonical import digest, digest_bytes, write_atomic
 from toolkit.engine.port import EngineFacts
 from toolkit.errors import ArchiveInvalid, EngineError, Interrupted, LaunchInvalid, ReproError, RunFolderLost
+from toolkit.fetch.own_model import HeldModel, still
 from toolkit.launch.attempt import AttemptInputs, AttemptRunner, Hands
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
 from toolkit.launch.folder import RunFolder, create_run, lost, take_reserve, write_json
 from toolkit.launch.interrupts import Interrupts
 from toolkit.launch.judge import AttemptOutcome, judge_attempt
 from toolkit.model.cpulist import parse_cpulist
-from toolkit.model.evidence import Termination
+from toolkit.model.evidence import Finding, Termination
 from toolkit.model.inputs import BuiltImage
 from toolkit.model.names import on_disk
 from toolkit.model.plan import CellPlan, Plan, Turn
@@ -33,6 +34,9 @@ ATTEMPTS = 3
 # Only these may be tried again (design, glossary "attempt"): the host was slow, nothing that was asked for broke.
 # Not drops: the same schedule on the same CPUs overruns again.
 _TRIED_AGAIN = TIMING_GATES - {"drops"}
+MODEL_CHANGED = Finding(
+    "model", "the model file was changed or replaced meanwhile: nobody knows what was measured"
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Prepared:
     host: dict[str, Any]
     facts: EngineFacts
     chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
-    model_source: str = ""  # where the user's own model lies on this machine: never written down
+    model: HeldModel | None = None  # the user's own, where it lies on this machine: never written down
 
 
 @dataclass
@@ -190,9 +194,11 @@ def _attempt(
         apparmor=prepared.facts.apparmor,
         owner=current_owner(),
         resolver="/dev/null",
-        model_source=prepared.model_source,
+        model_source=str(prepared.model.path) if prepared.model is not None else "",
     )
     found = AttemptRunner(hands, inputs, files).run()
+    if cell.model_file is not None and prepared.model is not None and not still(prepared.model):
+        found.findings = (MODEL_CHANGED,)
     hands.progress("judging")
     outcome = judge_attempt(inputs, found, files)
     files.write("readback.json", outcome.readback)
