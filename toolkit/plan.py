@@ -318,11 +318,11 @@ def _backend_settings(request: Request, choice: Choice, drive: Drive) -> dict[st
     # A benchmark loop against a pace would time the pace: drive bench measures the SDK, so the backend answers at once.
     unpaced = {"pacing": "unpaced"} if drive == "bench" and "pacing" in known else {}
     settings = {**known, **asked, **unpaced, **arms}
-    return {
+    # The entry's own address and seed are what the program takes when nobody says otherwise; here somebody does.
+    return settings | {
         "schema": "repro.backend/1",
         "listen": f"127.0.0.1:{choice.backend.port}",
         "seed": request.seed,
-        **settings,
     }
 
 

@@ -61,6 +61,12 @@ def test_the_workload_overrules_the_backends_settings_and_an_arm_overrules_both(
     assert cell(Request(arms={"pacing": "unpaced"})).backend_settings["pacing"] == "unpaced"
 
 
+def test_the_seed_and_the_port_of_the_plan_reach_the_backend() -> None:
+    known = {**STUB.settings, "seed": 1, "listen": "127.0.0.1:9999"}
+    settings = cell(Request(seed=7), replace(CHOICE, backend=replace(STUB, settings=known))).backend_settings
+    assert (settings["seed"], settings["listen"]) == (7, "127.0.0.1:8080")
+
+
 def test_a_backend_gets_only_settings_that_it_knows() -> None:
     assert "images" not in cell().backend_settings
     server = replace(STUB, id="server", settings={}, command=("/repro/backend", "--port", "{port}", "-t", "{threads}"))
