@@ -51,7 +51,7 @@ def _choose(catalogue: Catalogue, name: str, workload: str | None, backend: str 
         )
     if own_model:
         backends = _model_takers(catalogue, sdk, chosen.kind, backends)
-    wanted = backend or backends[0]
+    wanted = backends[0] if backend is None else backend
     if wanted not in backends:
         raise UsageError(
             f"{sdk.id} has no backend '{wanted}' for workload '{chosen.id}'"

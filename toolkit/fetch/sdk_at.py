@@ -26,6 +26,7 @@ from toolkit.model.names import CHECKOUT_LABEL
 
 PINNED = "pinned"
 _HEX = 12
+_SHOWN = 200
 _SKIPPED = (".git", ".hg", ".svn")
 _MODULE_LINE = re.compile(r"^module\s+\"?([^\s\"]+)\"?", re.MULTILINE)
 Report = Callable[[str], None]
@@ -105,9 +106,9 @@ def _entry(entry: SdkEntry, place: Path, version: str) -> SdkEntry:
 
 def _checkout(entry: SdkEntry, text: str) -> Path:
     folder = Path(text)
-    if not folder.is_dir():
+    if not text or not _is_folder(folder):  # an empty text would be the current folder
         raise UsageError(
-            f"--sdk-at {text} is neither a version nor a folder",
+            f"--sdk-at {text[:_SHOWN]} is neither a version nor a folder",
             "a version is exact, such as v1.2.3; a checkout is a folder with go.mod",
             "check the spelling or the path",
         )
@@ -124,6 +125,13 @@ def _checkout(entry: SdkEntry, text: str) -> Path:
             f"give a checkout of {entry.module}",
         )
     return folder.resolve()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Report) -> None:

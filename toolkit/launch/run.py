@@ -34,9 +34,7 @@ ATTEMPTS = 3
 # Only these may be tried again (design, glossary "attempt"): the host was slow, nothing that was asked for broke.
 # Not drops: the same schedule on the same CPUs overruns again.
 _TRIED_AGAIN = TIMING_GATES - {"drops"}
-MODEL_CHANGED = Finding(
-    "model", "the model file was changed or replaced meanwhile: nobody knows what was measured"
-)
+MODEL_CHANGED = Finding("model", "the model file was changed or replaced meanwhile: nobody knows what was measured")
 
 
 @dataclass(frozen=True)
