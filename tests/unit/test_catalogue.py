@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from toolkit import resources
 from toolkit.catalogue import load_catalogue, locked_go
@@ -99,6 +101,89 @@ def test_what_is_wrong_is_named_by_file_and_key(extra: Path, file: str, old: str
     assert named in str(caught.value)
     assert str(extra / "sdks" / "my-sdk") in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+OWN = {
+    "sdks": ("go-openai", "sdk.yaml"),
+    "backends": ("stub", "backend.yaml"),
+    "workloads": ("chat-stream-128", "workload.yaml"),
+}
+
+
+def own_entry(tmp_path: Path, kind: str, **keys: Any) -> Path:
+    """A catalogue with one entry, ``mine``: a copy of one of ours with some keys changed."""
+    name, file = OWN[kind]
+    folder = tmp_path / kind / "mine"
+    source = resources.images_dir() / kind / name
+    if source.is_dir():
+        shutil.copytree(source, folder)
+    else:
+        folder.mkdir(parents=True)
+        shutil.copyfile(source.with_suffix(".yaml"), folder / file)
+    text = yaml.safe_load((folder / file).read_text()) | {"id": "mine"} | keys
+    if kind == "sdks":
+        text.pop("aliases", None)
+    (folder / file).write_text(yaml.safe_dump(text))
+    return tmp_path
+
+
+TWICE = [{"id": "embed-512", "backends": ["stub"]}, {"id": "embed-512", "backends": ["in-process"]}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("sdks", "environment", {"PATH": "/tmp"}),
+        ("sdks", "environment", {"GOMAXPROCS": "1"}),
+        ("sdks", "environment", {"REPRO_WORKLOAD": "{}"}),
+        ("sdks", "environment", {"A": "x\0y"}),
+        ("sdks", "environment", {"A": "x\ny"}),
+        ("sdks", "memory", "1"),
+        ("sdks", "memory", "9" * 30 + "g"),
+        ("sdks", "memory", "\u0663m"),
+        ("sdks", "version", "v1.43.0\n"),
+        ("sdks", "workloads", TWICE),
+        ("sdks", "workloads", [{"id": "probe", "backends": ["stub"]}]),
+        ("sdks", "null", True),
+        ("backends", "environment", {"REPRO_BACKEND": "{}"}),
+        ("backends", "environment", {"A": "{nope}"}),
+        ("backends", "command", ["/repro/backend", "{nope}"]),
+        ("backends", "commands", {"embed": ["/repro/backend", "--m={models}"]}),
+        ("backends", "command", [""]),
+        ("backends", "wires", {"openai": "v1"}),
+        ("backends", "wires", {"openai": "/v1?key= x"}),
+        ("backends", "wires", {"openai": "/v1\n"}),
+        ("backends", "memory", "1"),
+        ("backends", "tls_port", 8080),
+        ("backends", "ready", "soon"),
+        ("backends", "ready", "https://127.0.0.1:8080/"),
+        ("backends", "build", "none"),
+        ("backends", "settings", {"rate": float("inf")}),
+        ("workloads", "rate_hz", float("inf")),
+        ("workloads", "tokens", 10**30),
+        ("workloads", "drives", ["open", "probe"]),
+        ("workloads", "backend", {"pace": float("nan")}),
+    ],
+)
+def test_what_no_launch_could_have_is_refused_by_its_key(tmp_path: Path, kind: str, key: str, value: Any) -> None:
+    extra = own_entry(tmp_path, kind, **{key: value})
+    with pytest.raises(CatalogueError) as error:
+        load_catalogue(extra)
+    assert OWN[kind][1] in error.value.title
+    assert ("port" if (key, value) == ("build", "none") else key) in error.value.title
+
+
+def test_braces_that_are_no_mark_are_left_alone(tmp_path: Path) -> None:
+    words = ["/repro/backend", '{"a": 1}', "{{.Prompt}}", "{{nope}}", "--port={port}"]
+    extra = own_entry(tmp_path, "backends", command=words, environment={"HOME": "/tmp", "X": "{threads}"})
+    assert load_catalogue(extra).backend("mine").command == tuple(words)
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: b\n", "? {a: b}\n: c\n"])
+def test_a_key_that_is_no_text_is_an_error_not_a_traceback(extra: Path, text: str) -> None:
+    (extra / "sdks" / "my-sdk" / "sdk.yaml").write_text(text)
+    with pytest.raises(CatalogueError, match="not valid YAML"):
+        load_catalogue(extra)
 
 
 @pytest.mark.parametrize("missing", ["sdk.yaml", "go.mod", "go.sum"])

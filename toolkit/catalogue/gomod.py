@@ -29,7 +29,7 @@ def check_go_module(folder: Path, require: tuple[str, str] | None = None) -> Non
         raise bad(file, "toolchain or replace", "neither belongs here: the build decides both")
     required = dict(_required(rows))
     for module, version in required.items():
-        if not EXACT_VERSION.match(version):
+        if not EXACT_VERSION.fullmatch(version):
             raise bad(file, module, f"floating version {version!r}")
     if require is not None and required.get(require[0]) != require[1]:
         found = required.get(require[0], "nothing")

@@ -11,7 +11,6 @@ key.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +18,11 @@ from typing import TypeVar
 
 from toolkit import resources
 from toolkit.catalogue import entries
+from toolkit.catalogue.checks import check_backend, check_sdk, check_workload, memory_bytes
 from toolkit.catalogue.files import bad, parse
 from toolkit.catalogue.gomod import EXACT_VERSION, check_go_module
 from toolkit.errors import CatalogueError, UsageError
 from toolkit.model.catalogue import BackendEntry, SdkEntry, SettingMoved, WorkloadEntry
-
-_MEMORY = re.compile(r"^(\d+)([kmg]?)$")
-_UNIT_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 @dataclass(frozen=True)
@@ -114,14 +111,19 @@ def _read_all(folder: Path, name: str, read: Callable[[Path], _T], into: dict[st
 
 def _check_references(catalogue: Catalogue) -> None:
     names: dict[str, str] = {}
+    null = catalogue.null_sdk().id
     for entry in catalogue.sdks.values():
         file = entry.folder / "sdk.yaml"
+        if entry.null and entry.id != null:
+            raise bad(file, "null", f"there is one null SDK, {null}")
         for name in (entry.id, *entry.aliases):
             if names.setdefault(name, entry.id) != entry.id or (name in catalogue.sdks and name != entry.id):
                 raise bad(file, "aliases", f"{name!r} also names SDK {names[name]}")
         for workload, backends in entry.workloads:
             if workload not in catalogue.workloads:
                 raise bad(file, "workloads", f"no workload {workload!r}")
+            if catalogue.workloads[workload].kind == "probe":
+                raise bad(file, "workloads", f"{workload!r} is what 'repro probe' runs, of every SDK")
             for backend in backends:
                 if backend not in catalogue.backends:
                     raise bad(file, "workloads", f"no backend {backend!r}")
@@ -133,9 +135,10 @@ def read_sdk(file: Path, *, module: bool = True) -> SdkEntry:
     """One ``sdk.yaml``, with the rules of its go.mod unless that is yet to be made. Raises CatalogueError."""
     data = parse(file, entries.Sdk)
     _same_id(file, data.id)
-    if not EXACT_VERSION.match(data.version):
+    if not EXACT_VERSION.fullmatch(data.version):
         raise bad(file, "version", f"{data.version!r} is not one exact version such as v1.2.3")
     _check_package(file, data.package)
+    check_sdk(file, data)
     if data.build == "go" and module:
         check_go_module(file.parent, require=None if data.null else (data.module, data.version))
     return SdkEntry(
@@ -150,7 +153,7 @@ def read_sdk(file: Path, *, module: bool = True) -> SdkEntry:
         alias_notes={row.name: row.note for row in data.aliases if row.note},
         lineage=data.lineage,
         built_on=tuple(data.built_on),
-        memory_bytes=_memory_bytes(data.memory),
+        memory_bytes=memory_bytes(file, data.memory),
         settings_moved=tuple(SettingMoved(row.setting, row.value, row.reason) for row in data.settings_moved),
         package=data.package,
         build=data.build,
@@ -170,22 +173,11 @@ def _read_workload(file: Path) -> WorkloadEntry:
     data = parse(file, entries.Workload)
     if data.id != (file.parent.name if file.name == "workload.yaml" else file.stem):
         raise bad(file, "id", f"{data.id!r} is not the name of its file or folder")
-    for kind, keys in _NEEDED.items():
-        for key in keys if data.kind == kind else ():
-            if getattr(data, key) < 1:
-                raise bad(file, key, f"a workload of kind {kind} needs it, above 0")
+    check_workload(file, data)
     values = data.model_dump()
     return WorkloadEntry(
         **{**values, "drives": tuple(data.drives), "compared": tuple(data.compared), "folder": file.parent}
     )
-
-
-_NEEDED = {
-    "chat-stream": ("tokens",),
-    "chat-image": ("tokens",),
-    "embed": ("tokens", "dimensions"),
-    "similarity": ("dimensions", "vectors", "top"),
-}
 
 
 def _read_backend(file: Path) -> BackendEntry:
@@ -194,10 +186,7 @@ def _read_backend(file: Path) -> BackendEntry:
     _check_package(file, data.package)
     if data.build == "go":
         check_go_module(file.parent)
-    if data.build != "none" and not (data.port and data.ready):
-        raise bad(file, "port", "a backend with a container needs `port` and `ready`")
-    if data.build == "native" and not (data.native and data.program):
-        raise bad(file, "program", "`build: native` needs `native` and `program`")
+    check_backend(file, data)
     values = data.model_dump(exclude={"memory", "commands", "models"})
     values |= {
         "command": tuple(data.command),
@@ -206,7 +195,7 @@ def _read_backend(file: Path) -> BackendEntry:
         "native": tuple(data.native),
         "main": data.main or "",
         "folder": file.parent,
-        "memory_bytes": _memory_bytes(data.memory),
+        "memory_bytes": memory_bytes(file, data.memory),
     }
     return BackendEntry(**values)
 
@@ -215,13 +204,6 @@ def _check_package(file: Path, package: str) -> None:
     folder = file.parent / package
     if not folder.resolve().is_relative_to(file.parent.resolve()) or not folder.is_dir():
         raise bad(file, "package", f"{package!r} is not a folder inside the entry")
-
-
-def _memory_bytes(text: str) -> int:
-    match = _MEMORY.match(text)
-    if match is None:
-        raise ValueError(f"not a size: {text!r}")  # the model has checked the pattern before
-    return int(match[1]) * _UNIT_BYTES[match[2]]
 
 
 def _same_id(file: Path, found: str) -> None:
