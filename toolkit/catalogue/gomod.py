@@ -40,6 +40,12 @@ def check_go_module(folder: Path, require: tuple[str, str] | None = None) -> Non
         )
 
 
+def required_version(folder: Path, module: str) -> str:
+    """The version that a go.mod requires of a module; empty when it requires none. Raises CatalogueError."""
+    rows = [line.split("//")[0].split() for line in text_of(folder / "go.mod").splitlines()]
+    return dict(_required(rows)).get(module, "")
+
+
 def _required(rows: Iterable[list[str]]) -> Iterable[tuple[str, str]]:
     inside = False
     for row in rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli.common import CatalogueOption, JsonFlag, QuietFlag, StoreOption, command
-from toolkit.errors import CatalogueError, Reported
+from toolkit.errors import CatalogueError, Reported, UsageError
 from toolkit.output import error_document
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ def lock(
     """Pin every input by digest, or check that all are."""
     with command(json_mode=json_mode, quiet=quiet) as output:
         if entry is not None:
+            if check or sdk or base:
+                raise UsageError(
+                    "--entry goes with no other way to lock",
+                    "it writes the files of one entry that is in no catalogue yet",
+                    f"to check it: repro lock --check --sdk {entry.name} --catalogue DIR",
+                )
             _new_entry(entry, store, output)
             return
         from toolkit.catalogue import load_catalogue

@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.build import targets
-from toolkit.canonical import digest, sha256_file, write_atomic
+from toolkit.canonical import digest, sha256_file
 from toolkit.catalogue.gomod import EXACT_VERSION
 from toolkit.errors import InputUnavailable, UsageError
-from toolkit.fetch import inputs
 from toolkit.fetch.store import Store
-from toolkit.fetch.tidy import host_go, resolve
-from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty
+from toolkit.fetch.tidy import check_resolved, host_go, lock_copy, resolve
 from toolkit.model.catalogue import SdkEntry
 from toolkit.model.names import CHECKOUT_LABEL
 
@@ -153,9 +151,9 @@ def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Re
         if wanted.source is not None:
             first = ["mod", "edit", f"-replace={entry.module}=./{targets.CHECKOUT}"]
         resolve(go, entry, copy, f"at {wanted.version}", first)
-        files = inputs.lock_modules(store, copy, go)
-        lock = ModulesLock(file_sha256(copy / "go.mod"), file_sha256(copy / "go.sum"), files)
-        write_atomic(copy / "lock.json", pretty(modules_json(lock)))
+        if wanted.source is None:
+            check_resolved(entry, copy, wanted.version)
+        lock_copy(store, copy, go)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         copy.rename(place)

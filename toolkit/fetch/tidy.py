@@ -13,16 +13,17 @@ from pathlib import Path
 from toolkit import resources
 from toolkit.build import targets
 from toolkit.canonical import write_atomic
+from toolkit.catalogue.gomod import required_version
 from toolkit.catalogue.load import read_sdk
-from toolkit.errors import InputUnavailable
+from toolkit.errors import CatalogueError, InputUnavailable, UsageError
 from toolkit.fetch import gomod, inputs
 from toolkit.fetch.clients import run
-from toolkit.fetch.stage import lock_entry
 from toolkit.fetch.store import Store
-from toolkit.lock import ModulesLock, read_lock
+from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty, read_lock
 from toolkit.model.catalogue import SdkEntry
 
 _GO_SECONDS = 600.0
+_MADE = ("go.mod", "go.sum", "lock.json")
 Report = Callable[[str], None]
 
 
@@ -43,12 +44,60 @@ def tidy_entry(store: Store, folder: Path, *, report: Report) -> ModulesLock:
     report(f"lock: {entry.id}: go mod tidy")
     with store.temporary() as place:
         copy = place / entry.id
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lock.json", "go.mod", "go.sum"))
+        copy_entry(folder, copy)
         (copy / "go.mod").write_text(f"module sealbench.org/sdks/{entry.id}\n\ngo {read_lock().toolchain.go}\n")
-        resolve(go, entry, copy, f"at {entry.version}", ["get", f"{entry.module}@{entry.version}"])
-        write_atomic(folder / "go.mod", (copy / "go.mod").read_bytes())
-        write_atomic(folder / "go.sum", (copy / "go.sum").read_bytes())
-    return lock_entry(store, folder, report=report)
+        first = ["get", f"{entry.module}@{entry.version}"]
+        resolve(go, entry, copy, f"at {entry.version}", first if not entry.null else ["mod", "tidy"])
+        check_resolved(entry, copy, entry.version)
+        lock = lock_copy(store, copy, go)
+        try:
+            for name in _MADE:  # the lock last: without it, or with another go.mod's, the entry is refused
+                if (copy / name).is_file():
+                    write_atomic(folder / name, (copy / name).read_bytes())
+                else:  # a module without dependencies has no go.sum
+                    (folder / name).unlink(missing_ok=True)
+        except OSError as problem:
+            raise UsageError(
+                f"{folder} cannot be written", problem.strerror or str(problem), "check who may write there"
+            ) from problem
+    return lock
+
+
+def copy_entry(folder: Path, copy: Path) -> None:
+    """A copy of an entry without what ``repro lock`` makes. Raises UsageError for what cannot be copied."""
+    try:
+        shutil.copytree(folder, copy, ignore=lambda _where, names: [name for name in names if name in _MADE])
+    except OSError as problem:
+        causes = [str(row[2]) for row in problem.args[0]] if isinstance(problem, shutil.Error) else [str(problem)]
+        raise UsageError(
+            f"{folder} cannot be read", causes[0], "an entry holds files and folders: take anything else away"
+        ) from problem
+
+
+def check_resolved(entry: SdkEntry, copy: Path, version: str) -> None:
+    """Raises CatalogueError when go chose another version of the SDK than was asked for, or none."""
+    found = required_version(copy, entry.module)
+    if entry.null or found == version:
+        return
+    if not found:
+        raise CatalogueError(
+            f"the adapter of {entry.id} does not use {entry.module}",
+            f"no file of package {entry.package!r} imports it, so go.mod needs none",
+            "import it, or correct `module` and `package` of sdk.yaml",
+        )
+    raise CatalogueError(
+        f"{entry.id} cannot be built with {entry.module} {version}",
+        f"what else it needs asks for {found}",
+        "take that version, or older versions of what asks for it",
+    )
+
+
+def lock_copy(store: Store, copy: Path, go: Path) -> ModulesLock:
+    """Bring the modules of a resolved copy and write its lock.json. Raises InputUnavailable, InputMismatch."""
+    files = inputs.lock_modules(store, copy, go)
+    lock = ModulesLock(file_sha256(copy / "go.mod"), file_sha256(copy / "go.sum"), files)
+    write_atomic(copy / "lock.json", pretty(modules_json(lock)))
+    return lock
 
 
 def resolve(go: Path, entry: SdkEntry, copy: Path, what: str, first: Sequence[str]) -> None:
