@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from toolkit.cli.options import parse_seconds
 from toolkit.errors import UsageError
 from toolkit.host.topology import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
-from toolkit.model.plan import ModelFile, plan_from_json
+from toolkit.model.plan import CellPlan, ModelFile, plan_from_json
 from toolkit.plan import Choice, Request, check_request, make_plan
 from toolkit.schemas import problems
 
@@ -222,6 +222,17 @@ def test_a_plan_that_we_cannot_read_is_a_value_error(damage: dict[str, Any]) -> 
     document = make_plan(Request(), [CHOICE], PLACEMENT).to_json()
     with pytest.raises(ValueError, match=r"\S"):
         plan_from_json({**document, **damage})
+
+
+def test_a_plan_from_before_a_field_is_readable_and_one_whose_field_is_another_thing_is_not() -> None:
+    document = make_plan(Request(), [CHOICE], PLACEMENT).to_json()
+    (old,) = document["cells"]
+    newer = [field.name for field in fields(CellPlan) if field.default is not MISSING]
+    newer += [field.name for field in fields(CellPlan) if field.default_factory is not MISSING]
+    assert plan_from_json({**document, "cells": [{k: v for k, v in old.items() if k not in newer}]}).cells[0].cell
+    for damage in ({"models": [1]}, {"model_file": "x"}, {"backend_command": 3}):
+        with pytest.raises(ValueError, match="missing or unknown"):
+            plan_from_json({**document, "cells": [{**old, **damage}]})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.support.journals import Load
 from tests.support.runs import sealed_run
 from toolkit.launch.folder import RunFolder
+from toolkit.model.plan import ModelFile
 from toolkit.output import Output
 from toolkit.readback.decide import Observation
 from toolkit.report.document import show_document
@@ -30,6 +32,16 @@ def test_it_leads_with_module_and_version_and_the_grade(tmp_path: Path) -> None:
     assert lines[0] == "run 20261123-121530-go-openai-7f3a: valid"
     assert lines[1] == "grade C: interference not judged; virtual machine"
     assert lines[3] == "go-openai v1.43.0 (github.com/sashabaranov/go-openai@v1.43.0)"
+
+
+def test_the_command_for_a_rerun_asks_for_the_model_that_the_run_does_not_hold(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path)
+    plan = read_plan(folder)
+    own = replace(plan, cells=(replace(plan.cells[0], model_file=ModelFile("mine.gguf", "ab" * 32, 9)),))
+    for given, end in ((plan, folder.id), (own, f"{folder.id} --model mine.gguf")):
+        out = io.StringIO()
+        show_run(show_document(folder), given, Output(stdout=out))
+        assert f"the same again: repro rerun {end}\n" in out.getvalue()
 
 
 def test_one_launch_has_no_interval_and_says_so(tmp_path: Path) -> None:

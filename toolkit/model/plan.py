@@ -166,7 +166,7 @@ def plan_from_json(value: Mapping[str, Any]) -> Plan:
         cells = tuple(_cell(cell) for cell in value["cells"])
         order = tuple(Turn(**turn) for turn in value["order"])
         return Plan(cells, order, int(value["seed"]))
-    except (KeyError, TypeError) as problem:
+    except (AttributeError, KeyError, TypeError) as problem:
         raise ValueError(f"a field is missing or unknown: {problem}") from problem
 
 

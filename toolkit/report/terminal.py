@@ -59,7 +59,9 @@ def _again(document: Json, plan: Plan, out: Output, *, brief: bool) -> None:
     if brief:
         out.data(f"\nevery metric of every cell: repro show {document['run']}")
     out.data(f"\nkept in {document['path']}")
-    out.data(f"the same again: repro rerun {document['run']}")
+    # A run does not hold a model of the user's own.
+    model = next((f" --model {cell.model_file.name}" for cell in plan.cells if cell.model_file is not None), "")
+    out.data(f"the same again: repro rerun {document['run']}{model}")
     out.data(f"the same anew:  {anew(plan)}")
 
 
