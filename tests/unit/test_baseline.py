@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.journals import cell_plan
 from toolkit.analyse.baseline import OVER_NULL, over_null
+from toolkit.model.metrics import METRICS
 from toolkit.model.plan import CellPlan
-from toolkit.report.across import across
+from toolkit.report.across import _COLUMNS, across
 
 
 def metrics(value: float | None, n: int = 10, launches: int = 2) -> dict[str, dict[str, Any]]:
@@ -101,9 +102,50 @@ def test_latency_that_is_the_backends_own_is_no_column() -> None:
 
 def test_the_arm_is_a_column_where_it_differs_and_no_value_is_a_dash() -> None:
     cells = [sdk(), cell_plan(cell="b", arm="sdk-at=v1.42.0")]
-    entries = {"a": {"allocs.per_request": {"value": 5}}, "b": {"allocs.per_request": {"value": None}}}
+    entries: dict[str, Any] = {"a": {"allocs.per_request": {"value": 5}}, "b": {"allocs.per_request": {"value": None}}}
     ((_, text),) = across(cells, entries)
     heading, first, second = text.splitlines()
     assert heading.split() == ["SDK", "arm", "allocs/request"]
     assert first.split()[-2:] == ["default", "5"]
     assert second.split()[-2:] == ["sdk-at=v1.42.0", "-"]
+
+
+def test_every_column_is_a_metric() -> None:
+    """A column of an id that does not exist is always empty: benchmarks had no time per operation."""
+    assert [name for _title, names in _COLUMNS for name in names if name not in METRICS] == []
+
+
+def test_a_benchmark_shows_what_go_test_found() -> None:
+    found: dict[str, Any] = {
+        "bench.time_per_op_seconds": {"value": 0.001, "compared": True},
+        "bench.allocs_per_op": {"value": 70},
+    }
+    cells = [sdk(drive="bench"), null(drive="bench")]
+    ((_, text),) = across(cells, {cell.cell: found for cell in cells})
+    assert text.splitlines()[0].split("  ")[-2:] == ["time/op", "allocs/op"]
+    found["bench.time_per_op_seconds"]["compared"] = False
+    ((_, text),) = across(cells, {cell.cell: found for cell in cells})
+    assert "time/op" not in text
+
+
+def latencies(sent: float, scheduled: float, *, short: bool) -> dict[str, dict[str, Any]]:
+    return {
+        "lat.send.p50_seconds": {"value": sent, "compared": short},
+        "lat.sched.p50_seconds": {"value": scheduled, "compared": not short},
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (True, True, ["1 ms", "1 ms"]),
+        (False, False, ["30 ms", "30 ms"]),
+        (True, False, ["3 ms", "30 ms"]),
+    ],
+    ids=["both short: from the send", "both long: from the schedule", "one of each: from the schedule"],
+)
+def test_latencies_of_one_column_begin_at_the_same_moment(first: bool, second: bool, shown: list[str]) -> None:
+    short, long = latencies(0.001, 0.003, short=True), latencies(0.028, 0.030, short=False)
+    cells = {"a": short if first else long, "null": short if second else long}
+    ((_, text),) = across([sdk(), null()], cells)
+    assert [line.split("  ")[-1].strip() for line in text.splitlines()[1:]] == shown
