@@ -24,6 +24,7 @@ from toolkit.host.topology import Topology
 
 FACTS: EngineFacts = FakeEngine().engine_facts
 MEMINFO = "MemTotal: 8388608 kB\nMemAvailable: {free} kB\nSwapTotal: {swap} kB\nSwapFree: {swap_free} kB\n"
+V3 = "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3 avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
 TWO_NODES = Topology(tuple(range(8)), {0: (0, 1, 2, 3), 1: (4, 5, 6, 7)}, 8 << 30)
 
 
@@ -31,7 +32,7 @@ TWO_NODES = Topology(tuple(range(8)), {0: (0, 1, 2, 3), 1: (4, 5, 6, 7)}, 8 << 3
 def root(tmp_path: Path) -> Path:
     (tmp_path / "proc").mkdir()
     write(tmp_path, "proc/meminfo", MEMINFO.format(free=4 << 20, swap=0, swap_free=0))
-    write(tmp_path, "proc/cpuinfo", "processor: 0\nflags: fpu sse\n\nprocessor: 1\nflags: fpu\n")
+    write(tmp_path, "proc/cpuinfo", f"processor: 0\nflags: fpu {V3}\n\nprocessor: 1\nflags: fpu\n")
     (tmp_path / "store").mkdir()
     return tmp_path
 
@@ -120,6 +121,15 @@ def test_swap_is_shown_where_there_is_any(root: Path) -> None:
     assert findings(root)["swap"].state == "absent"
     write(root, "proc/meminfo", MEMINFO.format(free=4 << 20, swap=2048, swap_free=1024))
     assert findings(root)["swap"].found == "2 MiB, 1 MiB in use"
+
+
+def test_a_processor_without_avx2_is_told_what_is_refused(root: Path) -> None:
+    assert (findings(root)["cpu_level"].state, findings(root)["cpu_level"].found) == ("ok", "x86-64-v3")
+    write(root, "proc/cpuinfo", f"flags: fpu {V3.replace('avx2 ', '')}\n")
+    found = findings(root)["cpu_level"]
+    assert (found.state, found.found) == ("warn", "x86-64-v2")
+    assert "llama.cpp" in found.advice
+    assert findings(root, architecture="aarch64")["cpu_level"].state == "absent"
 
 
 def test_a_hypervisor_is_seen(root: Path) -> None:

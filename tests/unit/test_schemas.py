@@ -12,10 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.support.runs import sealed_run
+from toolkit.catalogue import load_catalogue
 from toolkit.cli.launching import launch_document
 from toolkit.cli.rerunning import rerun_document
 from toolkit.diff import Difference
+from toolkit.engine.fake import FakeEngine
 from toolkit.errors import ArchiveInvalid, ReproError
+from toolkit.host.checks.machine import NATIVE_LEVEL
+from toolkit.host.facts import host_facts
+from toolkit.host.topology import Topology
 from toolkit.model.evidence import TERMINATIONS
 from toolkit.model.metrics import METRICS
 from toolkit.output import error_document
@@ -191,3 +196,14 @@ def test_the_manifests_documentation_holds_every_key_as_the_schema_has_it() -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_every_schema_can_be_documented(name: str) -> None:
     assert f"| `{next(iter(schema(name)['properties']))}` |" in key_table(name)
+
+
+def test_every_fact_of_a_host_is_a_published_key() -> None:
+    facts = host_facts(Topology((0,), {0: (0,)}, 1 << 30), FakeEngine().engine_facts)
+    assert set(facts) <= set(schema("manifest")["$defs"]["host"]["properties"])
+
+
+def test_the_doctor_names_the_highest_level_that_an_entry_needs() -> None:
+    entries = load_catalogue()
+    levels = {one.cpu_level for one in entries.sdks.values()} | {one.cpu_level for one in entries.backends.values()}
+    assert max(levels) == NATIVE_LEVEL

@@ -16,15 +16,15 @@ from contextlib import suppress
 from toolkit.errors import HostUnfit, UsageError
 from toolkit.grade import GradeEvidence, grade
 from toolkit.host.checks.engine import AppArmor, Cgroup, EngineAnswers, Seccomp, SwapAccounting
-from toolkit.host.checks.machine import Architecture, Cpus, Governor, Memory, Numa, SwapInUse, Virtualization
+from toolkit.host.checks.machine import Architecture, CpuLevel, Cpus, Governor, Memory, Numa, SwapInUse, Virtualization
 from toolkit.host.checks.property import Finding, Property, Surroundings, placement_of
 from toolkit.host.checks.tools import AptClient, Lanes, PipClient, Rights, RunsDisk, StoreDisk
 
 __all__ = ["PROPERTIES", "Finding", "Property", "Surroundings", "best_grade", "check_syntax", "examine"]
 
 PROPERTIES: tuple[type[Property], ...] = (
-    EngineAnswers, Cgroup, SwapAccounting, Seccomp, AppArmor, Architecture, Cpus, Numa, Memory, SwapInUse,
-    Virtualization, Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
+    EngineAnswers, Cgroup, SwapAccounting, Seccomp, AppArmor, Architecture, CpuLevel, Cpus, Numa, Memory,
+    SwapInUse, Virtualization, Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
 )  # fmt: skip
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from toolkit.errors import HostUnfit, ReproError
 from toolkit.host.checks.property import OK, Advice, Property, placement_of
+from toolkit.host.cpu_level import level_of, read_flags
 from toolkit.model.cpulist import format_cpulist
 from toolkit.units import size
 
 _LEAST_BYTES = 256 * 1024**2
 _LAUNCH_BYTES = 1024**3  # SDK and backend at their defaults, and the tool itself
 ARCHITECTURE = "x86_64"
+NATIVE_LEVEL = "x86-64-v3"
 
 
 class Architecture(Property):
@@ -24,6 +26,23 @@ class Architecture(Property):
         if self.around.architecture == ARCHITECTURE:
             return OK
         return "fail", f"the locked inputs are for {ARCHITECTURE}: use such a machine"
+
+
+class CpuLevel(Property):
+    """Which instructions the processor has: images with native parts need more than the oldest ones."""
+
+    id = "cpu_level"
+
+    def available(self) -> bool:
+        return self.around.architecture == ARCHITECTURE
+
+    def show(self) -> str:
+        return level_of(read_flags(self.around.root))
+
+    def advise(self) -> Advice:
+        if self.show() >= NATIVE_LEVEL:  # x86-64-v1 ... x86-64-v4 sort as they rank
+            return OK
+        return "warn", f"images with llama.cpp in them need {NATIVE_LEVEL}: their launches are refused here"
 
 
 class Cpus(Property):
