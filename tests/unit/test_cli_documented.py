@@ -1,4 +1,4 @@
-"""docs/cli.md names every command, every shape and every exit code."""
+"""docs/cli.md names every command, shape, exit code and arm; the pages of entries name every key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from toolkit.arms import _ARM_VALUES
+from toolkit.catalogue.entries import Backend, Sdk
 from toolkit.cli.app import app
 from toolkit.errors import ReproError
 from toolkit.schemas import schema_names
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = (DOCS / "cli.md").read_text()
 TABLE = TEXT.partition("## Commands")[2].partition("## Exit codes")[0]
 
 
@@ -37,3 +44,21 @@ def test_every_exit_code_of_an_error_is_explained() -> None:
 
 def test_nothing_on_the_page_names_a_machine() -> None:
     assert not re.search(r"/root|/home/|/work/", TEXT)
+
+
+def test_the_lists_on_the_page_are_what_the_command_prints(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["list", "--runs", str(tmp_path)])
+    printed = TEXT.partition("$ repro list\n")[2].partition("```")[0]
+    assert [line.rstrip() for line in printed.splitlines()] == [line.rstrip() for line in done.stdout.splitlines()]
+
+
+def test_every_arm_is_in_the_table() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", TEXT.partition("| arm | values |")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(_ARM_VALUES)
+
+
+@pytest.mark.parametrize(("page", "kind"), [("add-an-sdk.md", Sdk), ("backends.md", Backend)])
+def test_every_key_of_an_entry_is_explained(page: str, kind: type[BaseModel]) -> None:
+    table = (DOCS / page).read_text().rpartition("| key | default | meaning |")[2]
+    firsts = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    assert {name.strip('"') for cell in firsts for name in re.findall(r"`([^`]+)`", cell)} == set(kind.model_fields)

@@ -58,7 +58,7 @@ class Sdk(Strict):
     memory: Memory = "512m"
     settings_moved: list[Moved] = []
     package: str = "."
-    build: Literal["go", "dockerfile", "image"] = "go"
+    build: Literal["go"] = "go"
     cgo: bool = False
     build_environment: dict[BuildVariable, str] = {}
     environment: dict[Variable, Line] = {}
@@ -101,7 +101,7 @@ class Backend(Strict):
     pids: Annotated[int, Field(ge=16, le=4096)] = 256
     settings: Settings = {}
     environment: dict[Variable, Line] = {}
-    build: Literal["go", "native", "none", "dockerfile", "image"] = "go"
+    build: Literal["go", "native", "none"] = "go"
     package: str = "."
     main: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*$")] | None = None
     cgo: bool = False

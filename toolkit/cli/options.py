@@ -49,7 +49,10 @@ SampleHz = Annotated[float, typer.Option(help="Samples a second that the agent t
 TimingGates = Annotated[
     str, typer.Option(help="judge, or record: write the timing gates down without invalidating (grade D).")
 ]
-Arm = Annotated[list[str] | None, typer.Option("--arm", help="A setting off its default, key=value; repeat it.")]
+Arm = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="A setting off its default, such as gogc=50 or sdk=defaults; repeat it."),
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for busy CPUs.")]
 Base = Annotated[str | None, typer.Option(help="Another base image, IMAGE@sha256:..., recorded in the lock.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Build from the inputs, without any cache.")]

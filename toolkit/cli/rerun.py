@@ -31,7 +31,9 @@ def rerun(
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    """Run a sealed run again: same image content, rendered bytes, commands, environment, seeds and order."""
+    """Run a sealed run again, exactly. Same image content, rendered bytes, commands, environment, seeds and order; both
+    results side by side.
+    """
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
         from toolkit.cli.rerunning import rerun_run
 
