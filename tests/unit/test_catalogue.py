@@ -50,6 +50,13 @@ def test_an_unknown_name_offers_the_nearest() -> None:
         load_catalogue().backend("zzz")
 
 
+def test_what_repro_probe_runs_is_not_offered_as_a_workload() -> None:
+    with pytest.raises(UsageError) as error:
+        load_catalogue().workload("prob")
+    assert "probe" not in error.value.cause
+    assert load_catalogue().workload("probe").kind == "probe"
+
+
 def test_a_users_own_entry_stands_beside_ours(extra: Path) -> None:
     assert load_catalogue(extra).sdk("my-sdk").folder == extra / "sdks" / "my-sdk"
 

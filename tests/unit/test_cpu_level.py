@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_plan_stage import cell
+from tests.unit.test_plan_stage import CHOICE, PLACEMENT, cell
 from toolkit.errors import HostUnfit
 from toolkit.host.cpu_level import level_of, missing_flags, read_flags
-from toolkit.launch.prepare import check_cpu_level
+from toolkit.host.topology import read_topology
+from toolkit.launch.prepare import check_cpu_level, check_host
+from toolkit.plan import Request, make_plan
 
 V2 = ["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"]
 V3 = [*V2, *["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"]]
@@ -44,3 +46,12 @@ def test_an_image_for_a_higher_level_is_refused_with_what_is_missing() -> None:
     with pytest.raises(HostUnfit, match="avx2") as caught:
         check_cpu_level(plan, V2)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("backend", "advice"), [(1 << 20, "at most 1048576 bytes here"), (4 << 20, "a smaller model")])
+def test_what_is_advised_for_too_much_memory_can_be_done(backend: int, advice: str) -> None:
+    plan = make_plan(Request(), [CHOICE], PLACEMENT)
+    wanted = replace(plan, cells=(replace(plan.cells[0], backend_memory_bytes=backend),))
+    with pytest.raises(HostUnfit, match="more memory") as error:
+        check_host(wanted, replace(read_topology(), memory_bytes=2 << 20))
+    assert advice in error.value.remedy

@@ -40,7 +40,7 @@ class Catalogue:
 
     def workload(self, name: str) -> WorkloadEntry:
         """A workload by id. Raises UsageError with the nearest names."""
-        return _lookup("workload", name, self.workloads, {})
+        return _lookup("workload", name, self.workloads, {}, unsaid=_internal(self.workloads))
 
     def backend(self, name: str) -> BackendEntry:
         """A backend by id. Raises UsageError with the nearest names."""
@@ -57,16 +57,25 @@ class Catalogue:
 _T = TypeVar("_T")
 
 
-def _lookup(what: str, name: str, known: dict[str, _T], aliases: dict[str, str]) -> _T:
+def _internal(workloads: dict[str, WorkloadEntry]) -> frozenset[str]:
+    """What ``repro probe`` runs is no workload to offer."""
+    return frozenset(one.id for one in workloads.values() if one.kind == "probe")
+
+
+def _lookup(
+    what: str, name: str, known: dict[str, _T], aliases: dict[str, str], unsaid: frozenset[str] = frozenset()
+) -> _T:
     key = name.strip().lower()
     key = aliases.get(key, key)
     if key in known:
         return known[key]
-    names = sorted([*known, *aliases])
+    names = sorted({*known, *aliases} - unsaid)
     near = difflib.get_close_matches(key, names, n=3, cutoff=0.4)
     offer = "did you mean " + " or ".join(near) + "?" if near else "there are: " + (", ".join(names) or "none")
     listed = {"SDK": "sdks", "workload": "workloads", "backend": "backends"}[what]
-    raise UsageError(f"Unknown {what} {name!r}", offer, f"`repro list {listed}` shows all")
+    raise UsageError(
+        f"Unknown {what} {name!r}", offer, f"`repro list {listed}` shows all; entries of your own need --catalogue DIR"
+    )
 
 
 def load_catalogue(extra: Path | None = None) -> Catalogue:

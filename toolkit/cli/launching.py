@@ -83,19 +83,19 @@ def planned(
     from toolkit.host.topology import place
 
     selection = options.selection
-    if selection.model is not None:
-        request = replace(request, model=read_model(selection.model))
     choices = choose(
         catalogue,
         selection.sdks,
         request.workload,
         selection.backend,
         baseline=selection.baseline,
-        own_model=request.model is not None,
+        own_model=selection.model is not None,
     )
     for name in selection.sdks:
         if reason := cannot(catalogue, name, request.workload):
             output.talk(f"{catalogue.sdk(name).id}: not applicable: {reason}")
+    if selection.model is not None:  # read whole: after everything that may refuse it
+        request = replace(request, model=read_model(selection.model))
     if selection.sdk_at:
         choices = at_versions(choices, selection.sdk_at, folders, output)
     return make_plan(request, choices, place(topology, options.cpus, options.mems)), choices

@@ -18,7 +18,7 @@ from toolkit.canonical import digest, sha256_file
 from toolkit.catalogue.gomod import EXACT_VERSION
 from toolkit.errors import InputUnavailable, UsageError
 from toolkit.fetch.store import Store
-from toolkit.fetch.tidy import check_resolved, host_go, lock_copy, resolve
+from toolkit.fetch.tidy import check_resolved, copy_entry, host_go, lock_copy, resolve
 from toolkit.model.catalogue import SdkEntry
 from toolkit.model.names import CHECKOUT_LABEL
 
@@ -138,7 +138,7 @@ def _make(store: Store, entry: SdkEntry, place: Path, wanted: Wanted, report: Re
         if (place / "lock.json").is_file():
             return  # another command made it while this one waited
         copy = folder / entry.id
-        shutil.copytree(entry.folder, copy, ignore=shutil.ignore_patterns("lock.json"))
+        copy_entry(entry.folder, copy, without=("lock.json",))
         if wanted.source is not None:
             _copy_checkout(wanted.source, copy / targets.CHECKOUT)
             if _checkout_label(copy / targets.CHECKOUT) != wanted.version:

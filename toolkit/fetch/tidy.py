@@ -44,7 +44,7 @@ def tidy_entry(store: Store, folder: Path, *, report: Report) -> ModulesLock:
     report(f"lock: {entry.id}: go mod tidy")
     with store.temporary() as place:
         copy = place / entry.id
-        copy_entry(folder, copy)
+        copy_entry(folder, copy, without=_MADE)
         (copy / "go.mod").write_text(f"module sealbench.org/sdks/{entry.id}\n\ngo {read_lock().toolchain.go}\n")
         first = ["get", f"{entry.module}@{entry.version}"]
         resolve(go, entry, copy, f"at {entry.version}", first if not entry.null else ["mod", "tidy"])
@@ -63,10 +63,10 @@ def tidy_entry(store: Store, folder: Path, *, report: Report) -> ModulesLock:
     return lock
 
 
-def copy_entry(folder: Path, copy: Path) -> None:
-    """A copy of an entry without what ``repro lock`` makes. Raises UsageError for what cannot be copied."""
+def copy_entry(folder: Path, copy: Path, *, without: Sequence[str]) -> None:
+    """A copy of an entry without some of what ``repro lock`` makes. Raises UsageError for what cannot be copied."""
     try:
-        shutil.copytree(folder, copy, ignore=lambda _where, names: [name for name in names if name in _MADE])
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*without))
     except OSError as problem:
         causes = [str(row[2]) for row in problem.args[0]] if isinstance(problem, shutil.Error) else [str(problem)]
         raise UsageError(
