@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from toolkit import resources
 from toolkit.catalogue import load_catalogue, locked_go
+from toolkit.catalogue.load import read_sdk
 from toolkit.errors import CatalogueError, UsageError
 
 
@@ -71,6 +73,8 @@ def test_a_user_may_not_replace_an_entry(extra: Path) -> None:
 def test_a_missing_catalogue_folder_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No catalogue folder"):
         load_catalogue(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="No catalogue folder"):
+        load_catalogue(tmp_path / ("x" * 5000))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +156,8 @@ TWICE = [{"id": "embed-512", "backends": ["stub"]}, {"id": "embed-512", "backend
         ("sdks", "workloads", TWICE),
         ("sdks", "workloads", [{"id": "probe", "backends": ["stub"]}]),
         ("sdks", "null", True),
+        ("sdks", "package", "x" * 5000),
+        ("sdks", "package", "a\0b"),
         ("backends", "environment", {"REPRO_BACKEND": "{}"}),
         ("backends", "environment", {"A": "{nope}"}),
         ("backends", "command", ["/repro/backend", "{nope}"]),
@@ -184,6 +190,22 @@ def test_braces_that_are_no_mark_are_left_alone(tmp_path: Path) -> None:
     words = ["/repro/backend", '{"a": 1}', "{{.Prompt}}", "{{nope}}", "--port={port}"]
     extra = own_entry(tmp_path, "backends", command=words, environment={"HOME": "/tmp", "X": "{threads}"})
     assert load_catalogue(extra).backend("mine").command == tuple(words)
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a folder"])
+def test_an_entry_that_is_no_file_is_an_error_and_not_waited_for(extra: Path, what: str) -> None:
+    file = extra / "sdks" / "my-sdk" / "sdk.yaml"
+    file.unlink()
+    if what == "a pipe":
+        os.mkfifo(file)
+    elif what == "a device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    with pytest.raises(CatalogueError):
+        read_sdk(file)
+    with pytest.raises(CatalogueError, match="not a catalogue entry"):
+        load_catalogue(extra)
 
 
 @pytest.mark.parametrize("text", ["? [a]\n: b\n", "? {a: b}\n: c\n"])

@@ -19,6 +19,7 @@ BuildVariable = Literal["GOAMD64", "CGO_CFLAGS", "CGO_CXXFLAGS", "CGO_CPPFLAGS",
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,200}$")]
 Settings = dict[Text, Line | int | Annotated[float, Field(allow_inf_nan=False)] | bool]
 ModelFile = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -57,7 +58,7 @@ class Sdk(Strict):
     built_on: list[str] = []
     memory: Memory = "512m"
     settings_moved: list[Moved] = []
-    package: str = "."
+    package: Folder = "."
     build: Literal["go"] = "go"
     cgo: bool = False
     build_environment: dict[BuildVariable, str] = {}
@@ -102,7 +103,7 @@ class Backend(Strict):
     settings: Settings = {}
     environment: dict[Variable, Line] = {}
     build: Literal["go", "native", "none"] = "go"
-    package: str = "."
+    package: Folder = "."
     main: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*$")] | None = None
     cgo: bool = False
     build_environment: dict[BuildVariable, str] = {}

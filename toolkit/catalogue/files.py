@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +18,17 @@ _M = TypeVar("_M", bound=BaseModel)
 def text_of(file: Path) -> str:
     """A file's text. Raises CatalogueError when it is missing, too large or not text."""
     try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise CatalogueError(f"{file} is too large", f"more than {_MAX_FILE_BYTES} bytes", "")
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+            raise CatalogueError(f"{file} cannot be read", "it is not a file", "put a file there")
+        if found.st_size > _MAX_FILE_BYTES:
+            raise CatalogueError(f"{file} is too large", f"more than {_MAX_FILE_BYTES} bytes", "shorten it")
         return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise CatalogueError(f"{file} is missing", "the entry needs it", "add it") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{file} cannot be read", str(error), "") from error
+        cause = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise CatalogueError(f"{file} cannot be read", cause, "it must be a text file in UTF-8") from error
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -83,7 +83,7 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
 
     Raises CatalogueError naming file and key; UsageError when ``extra`` is not a folder.
     """
-    if extra is not None and not extra.is_dir():
+    if extra is not None and not _is_folder(extra):
         raise UsageError(
             f"No catalogue folder at {extra}",
             "--catalogue takes a folder with sdks/, workloads/ or backends/",
@@ -96,6 +96,13 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
         _read_all(root / "sdks", "sdk.yaml", read_sdk, catalogue.sdks)
     _check_references(catalogue)
     return catalogue
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _read_all(folder: Path, name: str, read: Callable[[Path], _T], into: dict[str, _T]) -> None:
