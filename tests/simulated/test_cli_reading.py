@@ -207,6 +207,11 @@ def test_show_refuses_a_result_that_is_not_the_sealed_one(repro: Repro, tmp_path
 # plan
 
 
+def test_a_plan_names_no_cpu_of_a_backend_that_does_not_exist(repro: Repro) -> None:
+    assert ", backend " in repro("plan", "--sdk", SDK, "--cpus", "0").out
+    assert ", backend " not in repro("plan", "--sdk", "yzma", "--cpus", "0").out
+
+
 def test_plan_prints_what_would_run(repro: Repro, tmp_path: Path) -> None:
     done = repro("plan", "--sdk", SDK, "--cpus", "0-1", "--launches", "3")
     assert (done.code, done.err) == (0, "")

@@ -42,7 +42,9 @@ def test_an_sdk_may_cost_less() -> None:
 
 
 def test_no_number_is_made_of_a_missing_one() -> None:
-    assert over(sdk(), null(), None) == {}
+    found = over(sdk(), null(), None)
+    assert {name: entry["value"] for name, entry in found.items()} == dict.fromkeys(OVER_NULL)
+    assert found["cpu.over_null_seconds"]["reason"] == "no cpu.per_request_seconds of both"
 
 
 @pytest.mark.parametrize(

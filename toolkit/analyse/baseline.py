@@ -22,7 +22,9 @@ Metrics = Mapping[str, dict[str, Any]]
 
 
 def over_null(cells: Sequence[CellPlan], metrics: Mapping[str, Metrics], null: str) -> dict[str, dict[str, Any]]:
-    """Per cell, the entries of the metrics over the null SDK (id ``null``) that can be told; empty for the null SDK."""
+    """Per cell that has the null SDK (id ``null``) beside it, the entries of the metrics over it; without a number they
+    say why.
+    """
     plans = {_place(cell): cell.cell for cell in cells if cell.sdk == null}
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
@@ -30,9 +32,8 @@ def over_null(cells: Sequence[CellPlan], metrics: Mapping[str, Metrics], null: s
         if cell.sdk == null or other is None:
             continue
         found[cell.cell] = {
-            name: entry
+            name: _difference(source, metrics[cell.cell][source], metrics[other][source])
             for name, source in OVER_NULL.items()
-            if (entry := _difference(metrics[cell.cell][source], metrics[other][source])) is not None
         }
     return found
 
@@ -43,16 +44,14 @@ def _place(cell: CellPlan) -> tuple[str, ...]:
     return (cell.workload, cell.backend, cell.backend_tier, cell.drive, *arms)
 
 
-def _difference(sdk: dict[str, Any], null: dict[str, Any]) -> dict[str, Any] | None:
-    if sdk["value"] is None or null["value"] is None:
-        return None
-    launches = min(sdk["launches"], null["launches"])
+def _difference(source: str, sdk: dict[str, Any], null: dict[str, Any]) -> dict[str, Any]:
+    known = sdk["value"] is not None and null["value"] is not None
     return {
-        "value": sdk["value"] - null["value"],
+        "value": sdk["value"] - null["value"] if known else None,
         "n": min(sdk["n"], null["n"]),
-        "launches": launches,
+        "launches": min(sdk["launches"], null["launches"]),
         "ci": None,
-        "reason": None,
+        "reason": None if known else f"no {source} of both",
         "ci_reason": "a difference of two cells: its interval comes with the verdicts",
         "compared": True,
     }

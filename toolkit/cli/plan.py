@@ -79,7 +79,11 @@ def _facts(cell: CellPlan) -> list[tuple[str, str]]:
     from toolkit.report.terminal import drive_text
     from toolkit.units import size
 
-    shared = "; shared with agent, backend and host program: grade C at most" if cell.shared_cpus else ""
+    others = "agent" if cell.in_process else "agent, backend"
+    shared = f"; shared with {others} and host program: grade C at most" if cell.shared_cpus else ""
+    where = f"measured {cell.cpus}, agent {cell.agent_cpus}" + (
+        "" if cell.in_process else f", backend {cell.backend_cpus}"
+    )
     times = f"; {cell.warmup_seconds:g} s warm-up, {cell.duration_seconds:g} s"
     work = drive_text(cell) + (times if cell.drive != "bench" else f", {cell.bench_time_seconds:g} s each")
     memory = "in the SDK's process" if cell.in_process else size(cell.backend_memory_bytes)
@@ -87,7 +91,7 @@ def _facts(cell: CellPlan) -> list[tuple[str, str]]:
         ("backend", f"{cell.backend} ({cell.backend_tier}), {memory}"),
         ("drive", work),
         ("launches", str(cell.launches)),
-        ("CPUs", f"measured {cell.cpus}, agent {cell.agent_cpus}, backend {cell.backend_cpus}{shared}"),
+        ("CPUs", where + shared),
         ("memory", f"{size(cell.memory_bytes)} on node {cell.mems}, policy {cell.mem_policy}, no swap"),
         ("GOMAXPROCS", str(cell.gomaxprocs)),
         ("timing gates", cell.timing_gates),

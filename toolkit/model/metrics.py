@@ -50,8 +50,16 @@ _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], Compared]] = {
         ("p50", "p99"),
         "never",
     ),
-    "ttft": ("first token minus scheduled send, successful streamed requests", ("p50", "p95"), "unpaced"),
-    "ttft.send": ("first token minus actual send, successful streamed requests", ("p50", "p95"), "unpaced"),
+    "ttft": (
+        "first token (not streamed: the answer) minus scheduled send, successful requests",
+        ("p50", "p95"),
+        "unpaced",
+    ),
+    "ttft.send": (
+        "first token (not streamed: the answer) minus actual send, successful requests",
+        ("p50", "p95"),
+        "unpaced",
+    ),
     "tpot": (
         "(end minus first token) / (output tokens - 1) of each successful streamed request with at least 2 tokens",
         ("p50",),
