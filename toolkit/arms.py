@@ -15,6 +15,9 @@ from toolkit.model.catalogue import BackendEntry, SdkEntry
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _RUNTIME_ARMS = {"gogc": "GOGC", "gomemlimit": "GOMEMLIMIT", "godebug": "GODEBUG"}
 _BACKEND_ARMS = ("pacing", "fault")
+MOST_AT_ONCE = 4096
+"""The harness's own limit of requests in flight in a closed loop."""
+_CORRECT = "correct it, or leave it out: docs/cli.md lists the arms"
 _PROBABILITY = r"(0(\.[0-9]+)?|1)"
 _ARM_VALUES = {
     "gogc": (r"off|[1-9][0-9]{0,5}", "off or a whole number"),
@@ -44,7 +47,7 @@ def check_arms(arms: Mapping[str, str]) -> None:
         )
     for key, value in arms.items():
         if not re.fullmatch(_ARM_VALUES[key][0], value):
-            raise UsageError(f"--arm {key}={value} cannot be used", f"it must be {_ARM_VALUES[key][1]}", "")
+            raise UsageError(f"--arm {key}={value} cannot be used", f"it must be {_ARM_VALUES[key][1]}", _CORRECT)
 
 
 def check_place(arms: Mapping[str, str], sdk: SdkEntry, backend: BackendEntry, drive: str) -> None:
@@ -92,6 +95,14 @@ def backend_arms(arms: Mapping[str, str], backend: BackendEntry) -> dict[str, st
     return found
 
 
+def concurrency(text: str | None) -> int:
+    """The number of requests in flight in a closed loop. Raises UsageError beyond what the harness can keep."""
+    value = int(number("concurrency", text, 1.0))
+    if value > MOST_AT_ONCE:
+        raise UsageError(f"--arm concurrency={text} is out of range", f"it must be at most {MOST_AT_ONCE}", _CORRECT)
+    return value
+
+
 def number(name: str, text: str | None, default: float) -> float:
     """An arm's number, or the default. Raises UsageError."""
     if text is None:
@@ -103,7 +114,7 @@ def number(name: str, text: str | None, default: float) -> float:
             f"--arm {name}={text} is not a number", "", f"for example --arm {name}={default:g}"
         ) from problem
     if not 0 < value < 1e6:
-        raise UsageError(f"--arm {name}={text} is out of range", "it must be above 0 and below a million", "")
+        raise UsageError(f"--arm {name}={text} is out of range", "it must be above 0 and below a million", _CORRECT)
     return value
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from toolkit.arms import backend_arms, check_arms, check_place, number, runtime_arms
+from toolkit.arms import backend_arms, check_arms, check_place, concurrency, number, runtime_arms
 from toolkit.errors import UsageError
 from toolkit.host.topology import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
@@ -178,7 +178,7 @@ def _load(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:
     return {
         "arrival": arms.get("arrival", workload.arrival),
         "rate_hz": number("rate_hz", arms.get("rate_hz"), workload.rate_hz),
-        "concurrency": int(number("concurrency", arms.get("concurrency"), 1.0)) if drive == "closed" else 1,
+        "concurrency": concurrency(arms.get("concurrency")) if drive == "closed" else 1,
         "tokens": workload.tokens,
         "dimensions": workload.dimensions,
         "vectors": workload.vectors,

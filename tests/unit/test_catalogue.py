@@ -174,6 +174,7 @@ TWICE = [{"id": "embed-512", "backends": ["stub"]}, {"id": "embed-512", "backend
         ("backends", "settings", {"rate": float("inf")}),
         ("workloads", "rate_hz", float("inf")),
         ("workloads", "tokens", 10**30),
+        ("workloads", "top", 10),
         ("workloads", "drives", ["open", "probe"]),
         ("workloads", "backend", {"pace": float("nan")}),
     ],

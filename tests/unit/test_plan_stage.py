@@ -118,6 +118,9 @@ def test_the_closed_drive_has_a_fixed_concurrency() -> None:
     assert (plan.drive, plan.concurrency, plan.arm) == ("closed", 8, "concurrency=8,drive=closed")
     with pytest.raises(UsageError, match="closed loop"):
         check_request(Request(drive="open", arms={"concurrency": "8"}))
+    with pytest.raises(UsageError, match="out of range") as error:
+        cell(Request(arms={"concurrency": "4097"}))
+    assert error.value.remedy
 
 
 def test_a_model_of_ones_own_is_named_by_its_bytes_and_given_room() -> None:

@@ -18,6 +18,7 @@ _OUR_PREFIX = "REPRO_"
 _UNIT_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SMALLEST_BYTES = 6 * 1024 * 1024  # Docker's own minimum for a container
 _PAGE_BYTES = 4096
+_MOST_VECTORS = 1_000_000  # the harness's own limit
 
 
 def memory_bytes(file: Path, text: str) -> int:
@@ -66,6 +67,10 @@ def check_workload(file: Path, data: entries.Workload) -> None:
         for key in keys if data.kind == kind else ():
             if getattr(data, key) < 1:
                 raise bad(file, key, f"a workload of kind {kind} needs it, above 0")
+    if data.top > data.vectors or data.vectors > _MOST_VECTORS:
+        raise bad(file, "top", f"{data.top} best of {data.vectors} vectors; at most all, of at most {_MOST_VECTORS}")
+            file, "top", f"{data.top} best of {data.vectors} vectors (at most {_MOST_VECTORS}) cannot be asked for"
+        )
     if ("probe" in data.drives) != (data.kind == "probe") or len(set(data.drives)) != len(data.drives):
         raise bad(file, "drives", "each once, and `probe` with kind probe alone")
 
