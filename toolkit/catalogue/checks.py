@@ -69,8 +69,6 @@ def check_workload(file: Path, data: entries.Workload) -> None:
                 raise bad(file, key, f"a workload of kind {kind} needs it, above 0")
     if data.top > data.vectors or data.vectors > _MOST_VECTORS:
         raise bad(file, "top", f"{data.top} best of {data.vectors} vectors; at most all, of at most {_MOST_VECTORS}")
-            file, "top", f"{data.top} best of {data.vectors} vectors (at most {_MOST_VECTORS}) cannot be asked for"
-        )
     if ("probe" in data.drives) != (data.kind == "probe") or len(set(data.drives)) != len(data.drives):
         raise bad(file, "drives", "each once, and `probe` with kind probe alone")
 
