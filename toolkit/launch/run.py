@@ -195,8 +195,7 @@ def _attempt(
         model_source=str(prepared.model.path) if prepared.model is not None else "",
     )
     found = AttemptRunner(hands, inputs, files).run()
-    if cell.model_file is not None and prepared.model is not None and not still(prepared.model):
-        found.findings = (MODEL_CHANGED,)
+    found.findings = model_findings(cell, prepared.model)
     hands.progress("judging")
     outcome = judge_attempt(inputs, found, files)
     files.write("readback.json", outcome.readback)
@@ -206,6 +205,12 @@ def _attempt(
         files.write_bytes("bench.txt", bench_text(said.read_bytes()))
     files.write("result.json", outcome.result)
     return outcome
+
+
+def model_findings(cell: CellPlan, held: HeldModel | None) -> tuple[Finding, ...]:
+    """What is wrong with the model of the user's own that a launch has just used."""
+    changed = cell.model_file is not None and held is not None and not still(held)
+    return (MODEL_CHANGED,) if changed else ()
 
 
 def bench_text(stdout: bytes) -> bytes:
