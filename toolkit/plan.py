@@ -28,6 +28,8 @@ OWN_MODEL = "/repro/own/model.gguf"
 _SMALLEST_BYTES = 6 * 1024 * 1024  # Docker's own minimum for a container (daemon/daemon_unix.go)
 _DAY_SECONDS = 86_400.0
 PROBE_SECONDS = 240.0
+PROBE_BYTES = 1024**3
+"""Experiments open clients and load models side by side, and none of them is a measurement of memory."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,8 @@ def _memories(request: Request, choice: Choice) -> tuple[int, int]:
     memory = request.memory_bytes
     if memory is None:
         memory = choice.sdk.memory_bytes + (own if inside else 0)
+        if choice.workload.kind == "probe":
+            memory = max(memory, PROBE_BYTES)
     _check_memory(memory)
     return memory, 0 if inside else choice.backend.memory_bytes + 2 * own
 

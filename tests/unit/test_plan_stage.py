@@ -337,3 +337,8 @@ def test_a_bench_is_planned_longer_than_its_own_time() -> None:
 def test_a_seed_that_json_or_go_cannot_hold_is_refused(seed: int) -> None:
     with pytest.raises(UsageError, match="--seed"):
         cell(Request(seed=seed))
+
+
+def test_a_probe_has_room_for_models_side_by_side() -> None:
+    probe = replace(WORKLOAD, id="probe", kind="probe", drives=("probe",))
+    assert cell(choice=Choice(ENGINE, probe, INSIDE)).memory_bytes == 1 << 30

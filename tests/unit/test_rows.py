@@ -325,3 +325,10 @@ def test_hello_settings_and_numbers_as_text() -> None:
     reader = read(hello_line(cell_plan()))
     assert reader.program is not None
     assert reader.program.gomemlimit == "9223372036854775807"
+
+
+def test_what_an_experiment_found_may_be_below_zero() -> None:
+    reader = LineReader()
+    reader.line(b'{"k":"probe","id":"first-request","outcome":"yes","value":-0.4,"unit":"ms more","text":"faster"}', 5)
+    assert reader.findings() == ()
+    assert reader.probes[0].value == -0.4

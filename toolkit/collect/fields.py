@@ -155,6 +155,14 @@ def real(value: Mapping[str, Any], name: str) -> float:
     return float(number)  # type: ignore[arg-type]
 
 
+def signed(value: Mapping[str, Any], name: str) -> float:
+    """A finite number, which may be below 0: a difference."""
+    number = value.get(name)
+    if type(number) not in (int, float) or not -_LARGEST <= number <= _LARGEST:  # type: ignore[operator]
+        raise BadLine(f"{value.get('k', 'pair')}: {name} is not a number")
+    return float(number)  # type: ignore[arg-type]
+
+
 def text_of(value: Mapping[str, Any], name: str) -> str:
     """A text; a number is given as text (GOMEMLIMIT and the like are numbers or words)."""
     text = value.get(name, "")

@@ -24,6 +24,7 @@ from toolkit.collect.fields import (
     go_snapshot,
     real,
     request_row,
+    signed,
     text_of,
     whole,
 )
@@ -204,7 +205,7 @@ class LineReader:
             raise BadLine(f"probe {name[:40]}: unknown outcome {outcome[:40]!r}")
         if any(one.id == name for one in self.probes):
             raise BadLine(f"probe {name[:40]} twice")
-        number = real(value, "value") if value.get("value") is not None else None
+        number = signed(value, "value") if value.get("value") is not None else None
         unit = text_of(value, "unit")
         if len(unit) > _LONGEST_UNIT or not unit.isprintable():
             raise BadLine(f"probe {name[:40]}: {unit[:40]!r} is no unit")
