@@ -68,6 +68,19 @@ def test_memory_that_moves_between_two_samples_is_no_disagreement() -> None:
     assert causes(view(0.5, 0.0, 50 * MIB), journal=evidence(builder).samples) == []
 
 
+def test_a_buffer_that_comes_and_goes_between_samples_is_no_disagreement() -> None:
+    builder = Builder().hello()
+    for second in range(11):
+        builder.sample(
+            START + second * SECOND, rss_anon_bytes=(24 if second == 2 else 32) * MIB, rss_peak_bytes=40 * MIB
+        )
+    journal = evidence(builder).samples
+    assert causes(view(5.5, 0.0, 40 * MIB), journal=journal) == []
+    assert causes(view(5.5, 0.0, 24 * MIB), journal=journal) == []
+    assert causes(view(5.5, 0.0, 50 * MIB), journal=journal)
+    assert causes(view(5.5, 0.0, 12 * MIB), journal=journal)
+
+
 @pytest.mark.parametrize("affinity", [("0-1",), ("1",), ("0", "0-1"), ()])
 def test_affinity_is_exact(affinity: tuple[str, ...]) -> None:
     (cause,) = causes(view(10, 5.0, RSS, affinity))

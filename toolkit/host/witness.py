@@ -28,6 +28,7 @@ RSS_TOLERANCE_SHARE = 0.10
 RSS_TOLERANCE_BYTES = 4 * 1024 * 1024
 SAMPLE_DISTANCE_SECONDS = 1.5
 """Further away than this from every sample, a look cannot be compared."""
+_NEARBY_NS = 5 * NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,12 @@ def _wrong_rss(place: str, view: ProcessView, samples: Sequence[Sample]) -> list
     around = _around(samples, view.monotonic_ns)
     if not around:
         return []
-    low = min(sample.rss_bytes for sample in around)
-    high = max(sample.rss_bytes for sample in around)
-    # The program may have moved between the two samples and the look, so their range counts, not a line between them.
+    # A program that makes and drops a buffer with every request moves by its size between two samples. So the range
+    # counts, not a line between them: from the smallest size nearby up to the largest that the kernel had noted by the
+    # sample after the look (VmHWM of proc(5)).
+    nearby = [sample.rss_bytes for sample in samples if abs(sample.monotonic_ns - view.monotonic_ns) <= _NEARBY_NS]
+    low = min(nearby, default=around[0].rss_bytes)
+    high = max(*(sample.rss_bytes for sample in around), around[-1].rss_peak_bytes)
     if view.rss_bytes > high + _rss_tolerance(high) or view.rss_bytes < low - _rss_tolerance(low):
         cause = f"{place} the host saw another resident size than the journal ({low} to {high} bytes)"
         return [Finding("witness", cause, view.rss_bytes, high)]
