@@ -17,8 +17,8 @@ from toolkit.collect.evidence import evidence_of
 from toolkit.collect.journal import read_journal
 from toolkit.engine.docker import DockerEngine
 from toolkit.fetch.sdk_at import tree_digest
+from toolkit.fetch.stage import host_go
 from toolkit.fetch.store import Store
-from toolkit.fetch.tidy import host_go
 from toolkit.schemas import validate
 
 pytestmark = pytest.mark.timeout(1500)

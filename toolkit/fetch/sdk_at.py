@@ -17,8 +17,9 @@ from toolkit.build import targets
 from toolkit.canonical import digest, sha256_file
 from toolkit.catalogue.gomod import EXACT_VERSION
 from toolkit.errors import InputUnavailable, UsageError
+from toolkit.fetch.stage import host_go, lock_copy
 from toolkit.fetch.store import Store
-from toolkit.fetch.tidy import check_resolved, copy_entry, host_go, lock_copy, resolve
+from toolkit.fetch.tidy import check_resolved, copy_entry, resolve
 from toolkit.model.catalogue import SdkEntry
 from toolkit.model.names import CHECKOUT_LABEL
 

@@ -115,9 +115,22 @@ def lock_entry(store: Store, folder: Path, *, report: Report = lambda _: None) -
     """
     check_go_module(folder)
     report(f"lock: {folder.name}")
+    return lock_copy(store, folder, host_go(store, report))
+
+
+def host_go(store: Store, report: Report) -> Path:
+    """The locked toolchain's go program, for the host's own use. Raises InputUnavailable, InputMismatch."""
     chain = read_lock().toolchain
     tar = inputs.fetch_toolchain(store, chain, offline=False, report=report)
-    files = inputs.lock_modules(store, folder, inputs.unpacked_go(store, tar, chain.tar_sha256))
+    return inputs.unpacked_go(store, tar, chain.tar_sha256)
+
+
+def lock_copy(store: Store, folder: Path, go: Path) -> ModulesLock:
+    """Bring the modules of a Go module of ours, or of a copy of one, and write its lock.json.
+
+    Raises InputUnavailable, InputMismatch.
+    """
+    files = inputs.lock_modules(store, folder, go)
     lock = ModulesLock(file_sha256(folder / "go.mod"), file_sha256(folder / "go.sum"), files)
     write_atomic(folder / "lock.json", pretty(modules_json(lock)))
     return lock

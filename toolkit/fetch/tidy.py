@@ -16,22 +16,16 @@ from toolkit.canonical import write_atomic
 from toolkit.catalogue.gomod import required_version
 from toolkit.catalogue.load import read_sdk
 from toolkit.errors import CatalogueError, InputUnavailable, UsageError
-from toolkit.fetch import gomod, inputs
+from toolkit.fetch import gomod
 from toolkit.fetch.clients import run
+from toolkit.fetch.stage import host_go, lock_copy
 from toolkit.fetch.store import Store
-from toolkit.lock import ModulesLock, file_sha256, modules_json, pretty, read_lock
+from toolkit.lock import ModulesLock, read_lock
 from toolkit.model.catalogue import SdkEntry
 
 _GO_SECONDS = 600.0
 _MADE = ("go.mod", "go.sum", "lock.json")
 Report = Callable[[str], None]
-
-
-def host_go(store: Store, report: Report) -> Path:
-    """The locked toolchain's go program, for the host's own use. Raises InputUnavailable, InputMismatch."""
-    chain = read_lock().toolchain
-    tar = inputs.fetch_toolchain(store, chain, offline=False, report=report)
-    return inputs.unpacked_go(store, tar, chain.tar_sha256)
 
 
 def tidy_entry(store: Store, folder: Path, *, report: Report) -> ModulesLock:
@@ -90,14 +84,6 @@ def check_resolved(entry: SdkEntry, copy: Path, version: str) -> None:
         f"what else it needs asks for {found}",
         "take that version, or older versions of what asks for it",
     )
-
-
-def lock_copy(store: Store, copy: Path, go: Path) -> ModulesLock:
-    """Bring the modules of a resolved copy and write its lock.json. Raises InputUnavailable, InputMismatch."""
-    files = inputs.lock_modules(store, copy, go)
-    lock = ModulesLock(file_sha256(copy / "go.mod"), file_sha256(copy / "go.sum"), files)
-    write_atomic(copy / "lock.json", pretty(modules_json(lock)))
-    return lock
 
 
 def resolve(go: Path, entry: SdkEntry, copy: Path, what: str, first: Sequence[str]) -> None:
