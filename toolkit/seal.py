@@ -284,6 +284,7 @@ def launch_entry(result: dict[str, Any]) -> dict[str, Any]:
         "windows": len(result["windows"]),
         "tainted_windows": sum(1 for window in result["windows"] if window["tainted"]),
         "recorded": [one["gate"] for one in result.get("recorded", [])],
+        "steady_state": result.get("steady_state", {}).get("verdict", "not-judged"),
     }
 
 

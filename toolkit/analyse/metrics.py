@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from toolkit.analyse.histogram import Histogram
@@ -39,6 +40,7 @@ class Timeline:
         self._requests = sdk.requests
         self._scheduled = [request.scheduled_ns for request in sdk.requests]
         self._ok_ends = sorted(request.end_ns for request in sdk.requests if request.outcome == 0)
+        self._ends = sorted(request.end_ns for request in sdk.requests)
         self._samples = sdk.samples
         self._go = sdk.go
         series = backend.series if backend else ()
@@ -55,6 +57,10 @@ class Timeline:
     def completed(self, interval: Interval) -> int:
         """How many successful requests ended in it, whenever they began."""
         return bisect_left(self._ok_ends, interval.end_ns) - bisect_left(self._ok_ends, interval.start_ns)
+
+    def in_flight(self, moment_ns: int) -> int:
+        """How many requests were scheduled before a moment and had not ended by then."""
+        return self._index(moment_ns) - bisect_left(self._ends, moment_ns)
 
     def samples(self, interval: Interval) -> list[Sample]:
         """Samples taken in it, its end included."""
@@ -115,6 +121,29 @@ def interval_metrics(timeline: Timeline, interval: Interval, found: Mapping[str,
     values.update(_request_metrics(timeline, interval))
     values.update(_sample_metrics(timeline, interval))
     values.update(_go_metrics(timeline, interval))
+    return values
+
+
+def window_metrics(timeline: Timeline, window: Interval, found: Mapping[str, Histogram]) -> dict[str, Value]:
+    """``interval_metrics``, and what only a window has (``toolkit.model.metrics.WINDOW_METRICS``)."""
+    samples, seen, ends = timeline.samples(window), timeline.goroutines(window), timeline.snapshots(window)
+    none, lost = Value(None, 0, "no samples"), Value(None, 0, "no runtime snapshot at both ends of the interval")
+    values = interval_metrics(timeline, window, found)
+    values["in_flight.last"] = Value(float(timeline.in_flight(window.end_ns)), 1)
+    for name, readings in {
+        "rss.file.max_bytes": [sample.rss_file_bytes for sample in samples],
+        "rss.peak.last_bytes": [sample.rss_peak_bytes for sample in samples][-1:],
+        "rss.cgroup.last_bytes": [sample.cgroup_memory_bytes for sample in samples][-1:],
+    }.items():
+        values[name] = Value(float(max(readings)), len(samples)) if readings else none
+    values["goroutines.last"] = Value(float(seen[-1]), 1) if seen else Value(None, 0, "no snapshots")
+    values["goroutines.mean"] = Value(fmean(seen), len(seen)) if seen else Value(None, 0, "no snapshots")
+    if ends is None:
+        return values | {"heap.live.last_bytes": lost, "gc.cpu.share": lost}
+    first, last = ends
+    elapsed = (last.monotonic_ns - first.monotonic_ns) / NANOSECONDS * max(last.gomaxprocs, 1)
+    values["heap.live.last_bytes"] = Value(float(last.heap_live_bytes), 1)
+    values["gc.cpu.share"] = Value((last.gc_cpu_seconds - first.gc_cpu_seconds) / elapsed, last.gc_cycles)
     return values
 
 

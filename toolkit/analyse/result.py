@@ -13,11 +13,12 @@ from toolkit.analyse.baseline import NO_BASELINE
 from toolkit.analyse.bench_text import bench_metrics, parse_bench
 from toolkit.analyse.gates import gates, is_paced
 from toolkit.analyse.histogram import Histogram
-from toolkit.analyse.metrics import Timeline, Value, error_counts, histograms, interval_metrics
+from toolkit.analyse.metrics import Timeline, Value, error_counts, histograms, interval_metrics, window_metrics
+from toolkit.analyse.steady import steady_state
 from toolkit.analyse.termination import termination
 from toolkit.analyse.windows import Interval, measured_interval, windows
 from toolkit.model.evidence import OUTCOMES, Evidence, Finding, GoSnapshot, LaunchFacts, Sample
-from toolkit.model.metrics import HISTOGRAMS, METRICS, is_compared
+from toolkit.model.metrics import HISTOGRAMS, IN_WINDOWS, METRICS, is_compared
 from toolkit.model.plan import CellPlan
 
 RESULT_SCHEMA = "repro.result/1"
@@ -73,6 +74,7 @@ def build_result(
         "clock": _clock(sdk, interval),
         "interval": {"start_ns": interval.start_ns, "end_ns": interval.end_ns} if interval else None,
         "windows": _windows(plan, timeline, interval, ledger),
+        "steady_state": steady_state(plan, timeline, interval),
         "metrics": _metrics(plan, values),
         "histograms": {name: one.encode() for name, one in found.items() if one.n},
         "counts": _counts(sdk, timeline, interval),
@@ -144,14 +146,14 @@ def _windows(
     tainted = {one["index"] for one in (ledger or {}).get("windows", ()) if one.get("tainted")}
     rows = []
     for index, window in enumerate(windows(plan, interval)):
-        values = interval_metrics(timeline, window, histograms(timeline, window))
+        values = window_metrics(timeline, window, histograms(timeline, window))
         rows.append(
             {
                 "index": index,
                 "start_ns": window.start_ns,
                 "end_ns": window.end_ns,
                 "tainted": index in tainted,
-                "metrics": {name: values[name].to_json() for name, metric in METRICS.items() if metric.windowed},
+                "metrics": {name: values[name].to_json() for name, metric in IN_WINDOWS.items()},
             }
         )
     return rows

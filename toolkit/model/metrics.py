@@ -256,6 +256,39 @@ _OTHERS = [
 
 METRICS: dict[str, Metric] = {one.id: one for one in [*_histogram_metrics(), *_error_metrics(), *_OTHERS]}
 
+WINDOW_METRICS: dict[str, Metric] = {
+    one.id: one
+    for one in (
+        Metric(
+            "rss.file.max_bytes", "bytes", "file-backed resident memory of the process tree, largest sample", "median"
+        ),
+        Metric(
+            "rss.peak.last_bytes",
+            "bytes",
+            "the kernel's high-water mark of the program (VmHWM) at the window's last sample",
+            "median",
+        ),
+        Metric("rss.cgroup.last_bytes", "bytes", "memory of the container's cgroup, last sample", "median"),
+        Metric("heap.live.last_bytes", "bytes", "heap that the last garbage collection found in use", "median"),
+        Metric(
+            "gc.cpu.share",
+            "ratio",
+            "CPU time of the garbage collector / (window's length x GOMAXPROCS), as the runtime estimates it",
+            "mean",
+        ),
+        Metric("goroutines.last", "count", "goroutines at the window's end", "mean"),
+        Metric("goroutines.mean", "count", "goroutines, mean of the window's runtime snapshots", "mean"),
+        Metric("in_flight.last", "count", "requests scheduled and not yet ended at the window's end", "mean"),
+    )
+}
+"""Known per window only: what the joint analysis needs beyond ``METRICS``. No headline is made of them."""
+
+IN_WINDOWS: dict[str, Metric] = {
+    **{name: metric for name, metric in METRICS.items() if metric.windowed},
+    **WINDOW_METRICS,
+}
+"""All that a window has."""
+
 HISTOGRAMS: tuple[str, ...] = tuple(_HISTOGRAMS)
 
 
@@ -282,4 +315,11 @@ def markdown() -> str:
         transfers = "transfers" if one.transferable else "-"
         merge = f"{one.quantile.upper()} of merged histograms" if one.merge == "quantile" else one.merge
         lines.append(f"| `{one.id}` | {one.unit} | {one.definition} | {words[one.compared]} | {transfers} | {merge} |")
+    return "\n".join(lines) + "\n"
+
+
+def window_markdown() -> str:
+    """The table of what only windows have, in ``docs/metrics.md``."""
+    lines = ["| id | unit | definition |", "| --- | --- | --- |"]
+    lines += [f"| `{one.id}` | {one.unit} | {one.definition} |" for one in WINDOW_METRICS.values()]
     return "\n".join(lines) + "\n"

@@ -143,7 +143,8 @@ def launch_line(one: Json) -> str:
     tainted = f", {one['tainted_windows']} tainted" if one["tainted_windows"] else ""
     count = f"{one['windows']} window{'' if one['windows'] == 1 else 's'}"
     recorded = "; not met, but only recorded: " + ", ".join(one["recorded"]) if one.get("recorded") else ""
-    return f"launch {one['n']}{retry}: valid, {count}{tainted}{recorded}"
+    unsteady = ", no steady state" if one.get("steady_state") == "no-steady-state" else ""
+    return f"launch {one['n']}{retry}: valid, {count}{tainted}{unsteady}{recorded}"
 
 
 def metrics_table(metrics: Json, title: str = "metric", *, intervals: bool = True) -> str:

@@ -1,0 +1,84 @@
+"""Steady state: what is judged, when it settled, and that nothing is invalidated."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.support.journals import MS, Load, backend_journal, cell_plan, evidence, launch_journal
+from toolkit.analyse.metrics import Timeline
+from toolkit.analyse.result import build_result
+from toolkit.analyse.steady import MOST_BINS, SERIES, bin_seconds, judge, overall, steady_state
+from toolkit.model.evidence import Evidence
+
+PLAN = cell_plan()
+
+
+def found(load: Load | None = None, **changes: object) -> dict[str, object]:
+    plan = cell_plan(**changes)
+    result = build_result(plan, evidence(launch_journal(plan, load)), evidence(backend_journal(plan)))
+    assert result["valid"]
+    value: dict[str, object] = result["steady_state"]
+    return value
+
+
+def test_a_level_launch_is_steady_in_every_series() -> None:
+    state = found()
+    assert (state["verdict"], state["reason"], state["bin_seconds"]) == ("steady", None, 1)
+    series = state["series"]
+    assert isinstance(series, dict)
+    assert {name: one["verdict"] for name, one in series.items()} == dict.fromkeys(SERIES, "steady")
+    assert series["qps.ok_hz"]["levels"] == [{"from_seconds": 0.0, "median": 40.0}]
+
+
+def test_a_launch_that_settles_late_says_when_and_stays_valid() -> None:
+    # The first request of the measured interval is number 200; 12 s later the answers take half as long again.
+    state = found(Load(latency_ns=lambda number: (150 if number < 200 + 12 * 40 else 225) * MS))
+    assert state["verdict"] == "no-steady-state"
+    assert state["reason"] == "the level changes after warm-up: lat.sched.p50_seconds"
+    series = state["series"]
+    assert isinstance(series, dict)
+    assert series["lat.sched.p50_seconds"]["settled_seconds"] == 12.0
+    assert series["sdk.overhead.p50_seconds"]["verdict"] == "steady"
+
+
+def test_a_change_within_the_margin_is_none() -> None:
+    assert found(Load(latency_ns=lambda number: (150 if number < 700 else 156) * MS))["verdict"] == "steady"
+
+
+def test_a_short_launch_is_not_judged() -> None:
+    state = found(duration_seconds=12.0)
+    assert (state["verdict"], state["reason"]) == ("not-judged", "too few: no series has 25 points")
+
+
+@pytest.mark.parametrize("drive", ["bench", "probe"])
+def test_drives_with_a_pace_of_their_own_are_not_judged(drive: str) -> None:
+    plan = cell_plan(drive=drive)
+    sdk = evidence(launch_journal(plan))
+    from toolkit.analyse.windows import measured_interval
+
+    assert steady_state(plan, Timeline(sdk, None), measured_interval(plan, sdk))["reason"] == f"drive {drive}"
+
+
+def test_a_launch_that_never_began_is_not_judged() -> None:
+    assert steady_state(PLAN, Timeline(Evidence(), None), None)["reason"] == "nothing was measured"
+
+
+def test_a_transient_level_counts_and_a_return_to_it_settles() -> None:
+    source = random.Random(4)
+    values = [10.0] * 20 + [20.0] * 20 + [10.0] * 20
+    one = judge([(float(place), value + source.gauss(0, 0.1)) for place, value in enumerate(values)])
+    assert one["verdict"] == "no-steady-state"
+    assert one["settled_seconds"] == 40.0
+    assert [level["from_seconds"] for level in one["levels"]] == [0.0, 20.0, 40.0]
+
+
+def test_any_unsteady_series_decides_and_one_that_is_too_short_does_not() -> None:
+    assert overall({"a": {"verdict": "steady"}, "b": {"verdict": "not-judged"}}) == ("steady", None)
+    assert overall({"a": {"verdict": "steady"}, "b": {"verdict": "no-steady-state"}})[0] == "no-steady-state"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 30, 200, 201, 86_400])
+def test_there_are_never_more_bins_than_the_bound(seconds: float) -> None:
+    assert seconds / bin_seconds(seconds) <= MOST_BINS
