@@ -18,6 +18,7 @@ from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
 from toolkit.model.cpulist import parse_cpulist
 from toolkit.model.names import arm_name, cell_id
 from toolkit.model.plan import DRIVES, CellPlan, Drive, Gates, MemPolicy, ModelFile, Plan, Turn
+from toolkit.model.schedule import schedule_digest
 
 PAGE_BYTES = 4096
 LIBRARIES = "/repro/lib"
@@ -177,9 +178,12 @@ def _load(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:
     """What is sent, when, for how long, and how it is looked at."""
     workload, arms = choice.workload, request.arms
     holder = choice.sdk if choice.backend.in_process else choice.backend  # who counts the tokens
+    arrival = arms.get("arrival", workload.arrival)
+    rate_hz = number("rate_hz", arms.get("rate_hz"), workload.rate_hz)
     return {
-        "arrival": arms.get("arrival", workload.arrival),
-        "rate_hz": number("rate_hz", arms.get("rate_hz"), workload.rate_hz),
+        "arrival": arrival,
+        "rate_hz": rate_hz,
+        "schedule_sha256": schedule_digest(arrival, rate_hz, request.seed) if drive == "open" else "",
         "concurrency": concurrency(arms.get("concurrency")) if drive == "closed" else 1,
         "tokens": workload.tokens,
         "dimensions": workload.dimensions,

@@ -36,9 +36,7 @@ func (c *call) begin(t ticket, timeout time.Duration) {
 	c.answer.reset()
 	c.mu.Lock()
 	c.seq, c.sched, c.end = t.seq, t.sched, 0
-	if c.sent = t.sent; c.sent == 0 {
-		c.sent = mono.Now()
-	}
+	c.sent = mono.Now()
 	c.deadline = c.sent + int64(timeout)
 	c.mu.Unlock()
 }
@@ -66,9 +64,9 @@ func (c *call) expire(now int64) {
 	}
 }
 
-// ticket is one send. Its sent time is known beforehand only in a closed drive, where it is the scheduled one.
+// ticket is one send and the moment it is due.
 type ticket struct {
-	seq, sched, sent int64
+	seq, sched int64
 }
 
 // pool runs requests on goroutines that stay: a stack grown once is not grown again inside a measured request. There

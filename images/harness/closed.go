@@ -20,16 +20,19 @@ type loop struct {
 	session  *session
 	requests *pool
 	warmed   int64        // the earliest t0
-	end      atomic.Int64 // when sending ends; the first request at or after warmed moves it with t0
+	end      atomic.Int64 // when sending ends; the first request due at or after warmed moves it with t0
 	sent     atomic.Int64
 
 	mu sync.Mutex
 	t0 atomic.Int64 // 0 until known
 }
 
-// closed runs the closed drive. It has no schedule, so a request's scheduled time is its sent time, and no self-test:
-// it sends as fast as the SDK answers, and the generator's own time between two requests is in no latency.
+// closed runs the closed drive. A request is due, which is its scheduled time, at the moment its goroutine's last one
+// ended. What lies between that and the send is the generator's own time: recorded, as in the open drive, and judged.
 func (s *session) closed() error {
+	if err := s.selftest(); err != nil {
+		return err
+	}
 	start := mono.Now()
 	d := &loop{session: s, requests: newPool(s.work.newCall, nil), warmed: start + int64(nanoseconds(s.work.WarmupSeconds))}
 	d.end.Store(d.warmed + int64(s.work.measured()))
@@ -58,34 +61,29 @@ func (s *session) closed() error {
 func (d *loop) run(c *call) {
 	defer d.requests.inFlight.Add(-1)
 	var longest int64
-	for {
-		now := d.stamp()
-		if now+longest >= d.end.Load() {
+	for due := mono.Now(); ; due = c.end {
+		d.align(due)
+		if due+longest >= d.end.Load() {
 			return
 		}
-		d.session.request(c, ticket{seq: d.sent.Add(1) - 1, sched: now, sent: now})
-		longest = max(longest, c.end-now)
+		d.session.request(c, ticket{seq: d.sent.Add(1) - 1, sched: due})
+		longest = max(longest, c.end-due)
 	}
 }
 
-// stamp is the time of the next send. The first one at or after the end of warm-up is t0; no later call gives an
-// earlier time, so that "at or after t0" and "measured" are the same set of requests.
-func (d *loop) stamp() int64 {
-	if d.t0.Load() != 0 {
-		return mono.Now()
-	}
-	now := mono.Now()
-	if now < d.warmed {
-		return now
+// align makes the first due time at or after the end of warm-up t0. Goroutines that were due in between and come here
+// later belong to warm-up: what is measured is what is due at or after t0, by everybody's reckoning.
+func (d *loop) align(due int64) {
+	if d.t0.Load() != 0 || due < d.warmed {
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now = mono.Now()
-	if d.t0.Load() == 0 {
-		drain := now + int64(nanoseconds(d.session.work.DurationSeconds))
-		d.end.Store(now + int64(d.session.work.measured()))
-		d.session.lines.align(now, mark{"measure", now}, mark{"drain", drain})
-		d.t0.Store(now)
+	if d.t0.Load() != 0 {
+		return
 	}
-	return now
+	drain := due + int64(nanoseconds(d.session.work.DurationSeconds))
+	d.end.Store(due + int64(d.session.work.measured()))
+	d.session.lines.align(due, mark{"measure", due}, mark{"drain", drain})
+	d.t0.Store(due)
 }

@@ -1,6 +1,9 @@
 package harness
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"math"
 	"slices"
 	"testing"
@@ -20,6 +23,18 @@ func TestPoissonScheduleIsPinned(t *testing.T) {
 	want := []int64{14204238, 21537295, 22272944, 42550994, 62834362, 69600254, 72871523, 89072657}
 	if got := offsets(arrivalPoisson, 40, 1, len(want)); !slices.Equal(got, want) {
 		t.Errorf("first sends of (poisson, 40/s, seed 1): %v, pinned %v", got, want)
+	}
+}
+
+// The plan's schedule_sha256 is made by the host (toolkit/model/schedule.py, tests/unit/test_schedule.py has this text).
+func TestTheScheduleHasTheDigestThatAPlanNames(t *testing.T) {
+	const pinned = "f9a54598388d48983522bd9dff233c26bbd7f4f8756e249250a286251ab8fae5"
+	sum := sha256.New()
+	for _, at := range offsets(arrivalPoisson, 40, 1, 1000) {
+		sum.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != pinned {
+		t.Errorf("digest of (poisson, 40/s, seed 1) is %s, pinned %s", got, pinned)
 	}
 }
 

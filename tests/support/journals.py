@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from toolkit.collect.evidence import evidence_of
 from toolkit.collect.journal import Journal
 from toolkit.model.evidence import Evidence
 from toolkit.model.plan import CellPlan
+from toolkit.model.schedule import schedule
 from toolkit.proto.agent_pb2 import (
     ChildExit,
     Hello,
@@ -52,7 +54,7 @@ def cell_plan(**changes: Any) -> CellPlan:
         "backend_tier": "stub",
         "drive": "open",
         "arm": "default",
-        "arrival": "poisson",
+        "arrival": "constant",
         "rate_hz": 40.0,
         "tokens": 128,
         "dimensions": 768,
@@ -172,11 +174,12 @@ class Load:
 
 
 def launch_journal(plan: CellPlan, load: Load | None = None) -> Builder:
-    """A whole SDK journal of the open drive: constant arrivals at the plan's rate from the start of warm-up on."""
+    """A whole SDK journal of the open drive: the plan's schedule from the start of warm-up on."""
     load = load or Load()
     builder = Builder().hello()
     begin = START + SECOND
-    t0 = begin + round(plan.warmup_seconds * SECOND)
+    warmup = round(plan.warmup_seconds * SECOND)
+    t0 = begin + next(at for at in schedule(plan.arrival, plan.rate_hz, plan.seed) if at >= warmup)
     end = t0 + round(plan.duration_seconds * SECOND)
     stop = end + round(plan.drain_seconds * SECOND)
     builder.readback(START, "start", load.rows)
@@ -291,11 +294,11 @@ def _snapshot(load: Load, at: int, lived: int) -> dict[str, Any]:
 def _requests(builder: Builder, plan: CellPlan, load: Load, times: tuple[int, int]) -> None:
     begin, stop = times
     base = begin - SECOND // 2
-    gap = round(SECOND / plan.rate_hz)
     batches: dict[int, list[list[Any]]] = {}
-    count = (stop - begin) // gap
-    for number in range(count):
-        scheduled = begin + number * gap
+    planned = list(takewhile(lambda at: at < stop - begin, schedule(plan.arrival, plan.rate_hz, plan.seed)))
+    count = len(planned) - load.drops
+    for number, at in enumerate(planned[:count]):
+        scheduled = begin + at
         sent = scheduled + load.dispatch_ns(number)
         end = sent + load.latency_ns(number)
         outcome = load.outcome(number)
@@ -309,7 +312,7 @@ def _requests(builder: Builder, plan: CellPlan, load: Load, times: tuple[int, in
         for at in range(0, len(rows), step):
             builder.lines(second * SECOND, {"k": "req", "rows": rows[at : at + step]})
     if "open" not in load.without:
-        totals = {"scheduled": count + load.drops, "sent": count, "dropped": load.drops, "max_in_flight": 9}
+        totals = {"scheduled": len(planned), "sent": count, "dropped": load.drops, "max_in_flight": 9}
         builder.lines(max(batches, default=stop // SECOND) * SECOND, {"k": "open", **totals})
 
 

@@ -132,17 +132,34 @@ def test_no_other_gate_can_be_recorded_only(load: Load) -> None:
     assert not judged(load, replace(PLAN, timing_gates="record"))["valid"]
 
 
-def closed(concurrency: int = 1, sent: int = 1600) -> dict[str, Any]:
-    """The result of a closed loop: no schedule, no self-test, the drive's own account."""
+def closed(concurrency: int = 1, sent: int = 1600, gap_ns: int = 400, headroom: float | None = 20.0) -> dict[str, Any]:
+    """The result of a closed loop: what is due is due when the last request ended, and the account is its own."""
     plan = cell_plan(drive="closed")
-    load = Load(dispatch_ns=lambda _: 0, headroom=None, without=frozenset({"open"}))
+    load = Load(dispatch_ns=lambda _: gap_ns, headroom=headroom, without=frozenset({"open"}))
     journal = launch_journal(plan, load)
     journal.lines(END + 9 * SECOND, {"k": "closed", "sent": sent, "concurrency": concurrency})
     return build_result(plan, evidence(journal), evidence(backend_journal(plan)))
 
 
-def test_a_closed_loop_needs_no_headroom() -> None:
-    assert gates(closed()) == []
+def test_a_closed_loop_passes_the_same_gates() -> None:
+    result = closed()
+    assert gates(result) == []
+    assert result["metrics"]["dispatch.delay.p99_seconds"]["value"] == pytest.approx(400e-9, rel=0.01)
+
+
+def test_the_generator_s_own_time_between_two_requests_of_a_closed_loop_is_judged() -> None:
+    assert gates(closed(gap_ns=MS)) == []
+    assert gates(closed(gap_ns=2 * MS)) == ["dispatch"]
+
+
+def test_a_closed_loop_s_headroom_is_over_the_rate_that_it_reached() -> None:
+    # 40 requests a second were reached, whatever rate_hz says: it is no part of a closed drive.
+    assert closed(headroom=3.0)["metrics"]["generator.headroom"]["value"] == pytest.approx(3)
+    assert gates(closed(headroom=3.0)) == []
+    (finding,) = closed(headroom=2.9)["invalid"]
+    assert (finding["gate"], finding["found"], finding["limit"]) == ("headroom", pytest.approx(2.9), 3)
+    assert "rate that was reached" in finding["cause"]
+    assert gates(closed(headroom=None)) == ["headroom"]
 
 
 def test_a_closed_loop_is_held_to_its_account_and_to_its_concurrency() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from toolkit.analyse.baseline import NO_BASELINE
 from toolkit.analyse.bench_text import bench_metrics, parse_bench
-from toolkit.analyse.gates import gates, is_paced
+from toolkit.analyse.gates import gates, headroom, is_paced
 from toolkit.analyse.histogram import Histogram
 from toolkit.analyse.metrics import Timeline, Value, error_counts, histograms, interval_metrics, window_metrics
 from toolkit.analyse.steady import steady_state
 from toolkit.analyse.termination import termination
-from toolkit.analyse.windows import Interval, measured_interval, windows
+from toolkit.analyse.windows import OWN_PACE, Interval, measured_interval, windows
 from toolkit.model.evidence import OUTCOMES, Evidence, Finding, GoSnapshot, LaunchFacts, Sample
 from toolkit.model.metrics import HISTOGRAMS, IN_WINDOWS, METRICS, is_compared
 from toolkit.model.plan import CellPlan
@@ -53,9 +53,6 @@ def build_result(
     interval = measured_interval(plan, sdk)
     timeline = Timeline(sdk, backend)
     found = histograms(timeline, interval) if interval else dict.fromkeys(HISTOGRAMS, _EMPTY)
-    if plan.drive == "closed":
-        # Each send is scheduled when the one before it ended: no schedule that a send could be late for.
-        found = {**found, "dispatch.delay": _EMPTY}
     word, ending = termination(sdk, backend, facts)
     invalid, recorded = gates(plan, sdk, backend, interval, found)
     invalid = _once([*([ending] if ending else []), *facts.findings, *invalid])
@@ -115,16 +112,18 @@ def _whole(
     if plan.drive == "bench" and not sdk.requests:
         # go test's own loop leaves no rows: no rate is not a rate of nothing.
         values["qps.ok_hz"] = values["qps.offered_hz"] = Value(None, 0, "drive bench")
-    if plan.drive == "closed":
-        values["dispatch.delay.p50_seconds"] = values["dispatch.delay.p99_seconds"] = Value(None, 0, "drive closed")
-    totals, rate = sdk.totals, sdk.selftest_rate_hz
+    totals, spare = sdk.totals, headroom(plan, sdk, interval)
     off = Value(None, 0, "no record of it" if plan.drive == "open" else f"drive {plan.drive}")
     values["drop.rate"] = (
         Value(totals.dropped / totals.scheduled, totals.scheduled)
         if totals and totals.scheduled and plan.drive == "open"
         else off
     )
-    values["generator.headroom"] = Value(rate / plan.rate_hz, 1) if rate is not None and plan.rate_hz else off
+    values["generator.headroom"] = (
+        Value(spare, 1)
+        if spare is not None
+        else Value(None, 0, f"drive {plan.drive}" if plan.drive in OWN_PACE else "no record of it")
+    )
     values["rss.over_null_bytes"] = values["cpu.over_null_seconds"] = Value(None, 0, NO_BASELINE)
     return values
 

@@ -223,7 +223,7 @@ _OTHERS = [
     Metric(
         "generator.headroom",
         "ratio",
-        "sends per second the load generator could schedule in its self-test / planned rate",
+        "sends per second the load generator could make in its self-test / planned rate (drive closed: rate reached)",
         "min",
         windowed=False,
     ),

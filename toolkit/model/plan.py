@@ -42,7 +42,8 @@ class CellPlan:
     SDK asks for; ``model_path`` and its like are paths inside the SDK's container; ``models``
     are those of every workload kind, for probes. ``cpu_level`` is the x86-64 level
     that the images need. ``sdk_defaults``: without the settings the adapter moves. ``control_url`` is the backend's
-    plain root where the harness needs it.
+    plain root where the harness needs it. ``schedule_sha256`` names the schedule of an open drive
+    (``toolkit.model.schedule``), "" in the others and in plans older than the field.
     """
 
     cell: str
@@ -109,6 +110,7 @@ class CellPlan:
     backend_environment: Mapping[str, str] = field(default_factory=dict)
     backend_pids: int = 256
     arms: Mapping[str, str] = field(default_factory=dict)
+    schedule_sha256: str = ""
 
     @property
     def synthetic_model(self) -> bool:
