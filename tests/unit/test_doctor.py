@@ -12,6 +12,7 @@ from toolkit.engine.fake import FakeEngine
 from toolkit.engine.port import EngineFacts
 from toolkit.errors import EngineUnavailable, UsageError
 from toolkit.host.checks import (
+    GROUPS,
     PROPERTIES,
     Finding,
     Property,
@@ -20,6 +21,7 @@ from toolkit.host.checks import (
     check_syntax,
     examine,
 )
+from toolkit.host.load import Load, Reading
 from toolkit.host.topology import Topology
 
 FACTS: EngineFacts = FakeEngine().engine_facts
@@ -33,6 +35,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "proc").mkdir()
     write(tmp_path, "proc/meminfo", MEMINFO.format(free=4 << 20, swap=0, swap_free=0))
     write(tmp_path, "proc/cpuinfo", f"processor: 0\nflags: fpu {V3}\n\nprocessor: 1\nflags: fpu\n")
+    write(tmp_path, "proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
     (tmp_path / "store").mkdir()
     return tmp_path
 
@@ -57,6 +60,21 @@ def around(root: Path, **changes: Any) -> Surroundings:
     return Surroundings(**{**values, **changes})
 
 
+CPU = "sys/devices/system/cpu"
+
+
+def reading(seconds: float, busy: int = 0, steal: int = 0, interrupts: int = 0) -> Reading:
+    """Both CPUs counted the same."""
+    counts = {name: dict.fromkeys((0, 1), value) for name, value in (("b", busy), ("s", steal), ("i", interrupts))}
+    total = dict.fromkeys((0, 1), 10_000)
+    return Reading(seconds, counts["b"], counts["s"], total, counts["i"])
+
+
+def look(**last: int) -> Load:
+    """A second between two readings; the first one is all zeros."""
+    return Load(reading(0.0), reading(1.0, **last))
+
+
 def findings(root: Path, **changes: Any) -> dict[str, Finding]:
     return {one.id: one for one in examine(around(root, **changes))}
 
@@ -71,6 +89,7 @@ def test_every_property_shows_something_and_is_named_once(root: Path) -> None:
     found = examine(around(root))
     assert len({one.id for one in found}) == len(found) == len(PROPERTIES)
     assert all(one.found for one in found)
+    assert {one.group for one in found} == set(GROUPS)
 
 
 @pytest.mark.parametrize("kind", PROPERTIES)
@@ -117,10 +136,15 @@ def test_little_free_memory_is_a_warning(root: Path) -> None:
     assert findings(root)["memory"].state == "warn"
 
 
-def test_swap_is_shown_where_there_is_any(root: Path) -> None:
+SWAPS = "Filename\tType\tSize\tUsed\tPriority\n/dev/vda2  partition\t2048\t{used}\t-2\n"
+
+
+def test_swap_is_shown_where_there_is_any_and_warned_of_where_it_is_used(root: Path) -> None:
     assert findings(root)["swap"].state == "absent"
-    write(root, "proc/meminfo", MEMINFO.format(free=4 << 20, swap=2048, swap_free=1024))
-    assert findings(root)["swap"].found == "2 MiB, 1 MiB in use"
+    write(root, "proc/swaps", SWAPS.format(used=0))
+    assert (findings(root)["swap"].state, findings(root)["swap"].found) == ("ok", "2 MiB, 0 B in use")
+    write(root, "proc/swaps", SWAPS.format(used=1024))
+    assert (findings(root)["swap"].state, findings(root)["swap"].found) == ("warn", "2 MiB, 1 MiB in use")
 
 
 def test_a_processor_without_avx2_is_told_what_is_refused(root: Path) -> None:
@@ -182,3 +206,130 @@ def test_a_malformed_list_is_a_usage_error_and_not_a_finding(root: Path, cpus: s
 
 def test_cpus_that_are_not_here_are_a_finding(root: Path) -> None:
     check_syntax(around(root, cpus="9"))
+
+
+FILES: list[tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = [
+    ("smt", "warn", "keep it idle", "other thread of CPU 0 is 1",
+     {f"{CPU}/cpu{n}/topology/thread_siblings_list": "0-1" for n in (0, 1)} | {f"{CPU}/smt/control": "on"}, {}),
+    ("smt", "ok", "", "is not online",
+     {f"{CPU}/cpu{n}/topology/thread_siblings_list": "0-1" for n in (0, 1)}, {"cpus": "0-1"}),
+    ("l3", "warn", "several L3", "CPUs 0; CPUs 1",
+     {f"{CPU}/cpu{n}/cache/index3/shared_cpu_list": str(n) for n in (0, 1)}, {"cpus": "0-1"}),
+    ("l3", "ok", "", "CPUs 0-1", {f"{CPU}/cpu{n}/cache/index3/shared_cpu_list": "0-1" for n in (0, 1)}, {}),
+    ("hybrid", "warn", "efficient, performance", "performance: CPUs 0",
+     {"sys/devices/cpu_core/cpus": "0", "sys/devices/cpu_atom/cpus": "1"}, {"cpus": "0-1"}),
+    ("hybrid", "ok", "", "capacity 1024: CPUs 0",
+     {f"{CPU}/cpu0/cpu_capacity": "1024", f"{CPU}/cpu1/cpu_capacity": "512"}, {"cpus": "1"}),
+    ("isolated", "warn", "isolcpus", "isolcpus 0", {f"{CPU}/isolated": "0"}, {}),
+    ("isolated", "warn", "nohz_full", "nohz_full 0-1", {f"{CPU}/isolated": "", f"{CPU}/nohz_full": "0-1"}, {}),
+    ("isolated", "ok", "", "isolcpus 1", {f"{CPU}/isolated": "1", f"{CPU}/nohz_full": "(null)"}, {}),
+    ("governor", "warn", "cpupower", "powersave on CPU 1",
+     {f"{CPU}/cpu0/cpufreq/scaling_governor": "performance", f"{CPU}/cpu1/cpufreq/scaling_governor": "powersave"},
+     {"cpus": "0-1"}),
+    ("energy_preference", "warn", "--epp", "balance_power",
+     {f"{CPU}/cpu0/cpufreq/energy_performance_preference": "balance_power"}, {}),
+    ("turbo", "warn", "echo 1", "on", {f"{CPU}/intel_pstate/no_turbo": "0"}, {}),
+    ("turbo", "warn", "echo 0", "on", {f"{CPU}/cpufreq/boost": "1"}, {}),
+    ("turbo", "ok", "", "off", {f"{CPU}/intel_pstate/no_turbo": "1"}, {}),
+    ("throttled", "warn", "too hot", "7 times", {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "7"}, {}),
+    ("throttled", "ok", "", "0 times", {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "0"}, {}),
+    ("power", "warn", "plug it in", "BAT0 discharging",
+     {"sys/class/power_supply/BAT0/type": "Battery", "sys/class/power_supply/BAT0/status": "Discharging"}, {}),
+    ("power", "absent", "", "not here",
+     {"sys/class/power_supply/mouse/type": "Battery", "sys/class/power_supply/mouse/scope": "Device"}, {}),
+    ("clocksource", "warn", "dmesg", "hpet",
+     {"sys/devices/system/clocksource/clocksource0/current_clocksource": "hpet"}, {}),
+    ("clocksource", "ok", "", "tsc", {"sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc"}, {}),
+    ("clock_kept", "ok", "set-ntp", "not synchronised", {}, {"clock_synchronised": False}),
+    ("clock_kept", "ok", "", "synchronised", {}, {"clock_synchronised": True}),
+    ("zswap", "ok", "", "on", {"sys/module/zswap/parameters/enabled": "Y"}, {}),
+    ("zswap", "warn", "echo N", "on",
+     {"sys/module/zswap/parameters/enabled": "Y", "proc/swaps": SWAPS.format(used=0)}, {}),
+    ("thp", "warn", "tune --only thp", "enabled always",
+     {"sys/kernel/mm/transparent_hugepage/enabled": "[always] madvise never"}, {}),
+    ("ksm", "warn", "tune --only ksm", "on", {"sys/kernel/mm/ksm/run": "1"}, {}),
+    ("numa_balancing", "warn", "numa_balancing", "on", {"proc/sys/kernel/numa_balancing": "1"},
+     {"topology": TWO_NODES}),
+    ("numa_balancing", "ok", "", "on", {"proc/sys/kernel/numa_balancing": "1"}, {}),
+    ("aslr", "warn", "do not disable", "1", {"proc/sys/kernel/randomize_va_space": "1"}, {}),
+    ("aslr", "ok", "", "2", {"proc/sys/kernel/randomize_va_space": "2"}, {}),
+    ("mitigations", "ok", "", "1 of 2 at work; vulnerable: b",
+     {f"{CPU}/vulnerabilities/a": "Mitigation: PTI", f"{CPU}/vulnerabilities/b": "Vulnerable: no microcode"}, {}),
+    ("selinux", "warn", "chcon", "enforcing", {"sys/fs/selinux/enforce": "1"},
+     {"engine": replace(FACTS, security_options=("name=seccomp", "name=selinux"))}),
+    ("selinux", "ok", "", "not labelled", {"sys/fs/selinux/enforce": "1"}, {}),
+    ("perf", "ok", "", "100000", {"proc/sys/kernel/perf_event_max_sample_rate": "100000"}, {}),
+    ("wsl", "warn", "grade B", "WSL2", {"proc/sys/kernel/osrelease": "5.15.90-microsoft-standard-WSL2"}, {}),
+    ("desktop", "warn", "virtual machine", "Docker Desktop", {},
+     {"engine": replace(FACTS, operating_system="Docker Desktop")}),
+    ("cgroup", "ok", "", "version 1, driver systemd", {}, {"engine": replace(FACTS, cgroup_driver="systemd")}),
+    ("time_namespace", "ok", "clock", "its own", {}, {"engine": replace(FACTS, version="29.5.0")}),
+    ("time_namespace", "absent", "", "not here", {}, {"engine": replace(FACTS, version="29.4.9")}),
+    ("delegation", "warn", "cpu, cpuset", "memory, pids",
+     {"sys/fs/cgroup/user.slice/user-7.slice/user@7.service/cgroup.controllers": "memory pids"},
+     {"engine": replace(FACTS, rootless=True, cgroup_version="2"), "user_id": 7}),
+    ("delegation", "ok", "", "cpuset",
+     {"sys/fs/cgroup/user.slice/user-7.slice/user@7.service/cgroup.controllers": "cpuset cpu io memory pids"},
+     {"engine": replace(FACTS, rootless=True, cgroup_version="2"), "user_id": 7}),
+    ("irq", "ok", "", "1 of 2 may come to CPU 0",
+     {"proc/irq/4/smp_affinity_list": "0-1", "proc/irq/5/smp_affinity_list": "1"}, {}),
+    ("load", "warn", "others work", "CPU 0 50% busy", {}, {"load": look(busy=50)}),
+    ("load", "ok", "", "5% busy", {}, {"load": look(busy=5)}),
+    ("steal", "warn", "hypervisor", "1.0% now", {}, {"load": look(steal=1)}),
+    ("steal", "ok", "", "0.0% now, 0.00% since boot", {}, {"load": look()}),
+    ("interrupts", "warn", "tune --only irq --cpus 0", "500/s", {}, {"load": look(interrupts=500)}),
+    ("interrupts", "warn", "stop irqbalance", "irqbalance runs", {"proc/812/comm": "irqbalance"}, {"load": look()}),
+    ("interrupts", "ok", "", "9/s on CPU 0", {}, {"load": look(interrupts=9)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES, ids=[f"{case[0]}-{case[1]}-{case[3]}" for case in FILES])
+def test_each_property_by_the_kernels_own_files(
+    root: Path, case: tuple[str, str, str, str, dict[str, str], dict[str, Any]]
+) -> None:
+    name, state, advice, shown, files, changes = case
+    for path, text in files.items():
+        write(root, path, text + "\n")
+    found = findings(root, **changes)[name]
+    assert (found.state, shown in found.found, advice in found.advice) == (state, True, True), found
+    assert bool(found.advice) == bool(advice)
+
+
+def test_every_property_is_shown_present_by_some_test() -> None:
+    """A property that no test ever saw present could be dead without anybody noticing."""
+    elsewhere = {"engine", "swap_accounting", "seccomp", "apparmor", "architecture", "cpu_level", "virtualization",
+                 "container", "cpus", "memory_nodes", "memory", "swap", "pressure", "rights", "tuned", "lanes",
+                 "disk.store", "disk.runs", "client.apt", "client.pip"}  # fmt: skip
+    shown = {name for name, state, *_ in FILES if state != "absent"}
+    assert shown | elsewhere == {kind.id for kind in PROPERTIES}
+
+
+def test_without_pressure_files_the_boot_option_is_named(root: Path) -> None:
+    (root / "proc/pressure/cpu").unlink()
+    assert findings(root)["pressure"].state == "warn"
+    assert "psi=1" in findings(root)["pressure"].advice
+
+
+@pytest.mark.parametrize(
+    ("pid", "cgroup", "state"),
+    [
+        ("pid:[4026531836]", "cgroup:[4026531835]", "absent"),
+        ("pid:[4026532180]", "cgroup:[4026532181]", "warn"),
+        ("pid:[4026531836]", "cgroup:[4026532181]", "warn"),
+    ],
+)
+def test_a_container_is_known_by_its_namespaces(root: Path, pid: str, cgroup: str, state: str) -> None:
+    (root / "proc/self/ns").mkdir(parents=True)
+    (root / "proc/self/ns/pid").symlink_to(pid)
+    (root / "proc/self/ns/cgroup").symlink_to(cgroup)
+    write(root, ".dockerenv", "")  # a file anybody can copy to a machine
+    write(root, "proc/self/cgroup", "0::/\n")
+    found = findings(root)["container"]
+    assert found.state == state
+    assert state == "absent" or ("CPUs 0-1" in found.found and "on the host itself" in found.advice)
+
+
+def test_a_look_that_cannot_be_had_is_no_finding(root: Path) -> None:
+    blind = Load(Reading(0.0), Reading(1.0))
+    found = findings(root, load=blind)
+    assert {found[name].state for name in ("load", "steal", "interrupts")} == {"absent"}

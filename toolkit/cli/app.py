@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from toolkit import __version__
-from toolkit.cli import build, clean, doctor, fetch, launch, listing, lock, plan, probe, render, rerun, show
+from toolkit.cli import build, clean, doctor, fetch, host, launch, listing, lock, plan, probe, render, rerun, show
 from toolkit.errors import Interrupted, UsageError
 from toolkit.output import Output
 
@@ -46,6 +46,7 @@ app.command("show")(show.show)
 app.command("list")(listing.list_command)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
+app.add_typer(host.app)
 app.command("plan")(plan.plan)
 app.command("lock")(lock.lock)
 app.command("fetch")(fetch.fetch)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from toolkit.host.checks import Finding
     from toolkit.output import Output
 
-_ENGINE_SECONDS = 1.2
-_MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL", "absent": "-"}
+_ENGINE_SECONDS = 1.1
+_LOOK_SECONDS = 0.2
+_MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def doctor(
@@ -30,6 +31,9 @@ def doctor(
     with command(json_mode=json_mode, quiet=quiet) as output:
         from toolkit.fetch.store import store_root
         from toolkit.host.checks import Surroundings, best_grade, check_syntax, examine
+        from toolkit.host.clock import clock_synchronised
+        from toolkit.host.knobs.journal import state_folder
+        from toolkit.host.load import watch_load
         from toolkit.host.topology import read_topology
         from toolkit.lease import lanes_folder
 
@@ -42,6 +46,9 @@ def doctor(
             engine=engine,
             engine_error=problem,
             lanes=lanes_folder(),
+            state=state_folder(),
+            load=watch_load(_LOOK_SECONDS),  # after the engine was asked: what we ourselves do is no foreign load
+            clock_synchronised=clock_synchronised(),
         )
         check_syntax(around)
         findings = examine(around)
@@ -83,10 +90,17 @@ def engine_facts() -> tuple[EngineFacts | None, EngineError | None]:
 
 
 def _print(findings: list[Finding], letter: str | None, output: Output) -> None:
+    from toolkit.host.checks import GROUPS
     from toolkit.report.table import table
 
-    output.data(table([[_MARKS[one.state], one.id, one.found] for one in findings]))
-    advice = [one for one in findings if one.advice]
+    here = [one for one in findings if one.state != "absent"]
+    width = max(len(one.id) for one in here)
+    for group in GROUPS:
+        rows = [[_MARKS[one.state], one.id.ljust(width), one.found] for one in here if one.group == group]
+        if rows:
+            output.data(f"{group}\n" + "\n".join(f"  {line}" for line in table(rows).splitlines()))
+    output.data("not here: " + ", ".join(one.id for one in findings if one.state == "absent"))
+    advice = [one for one in here if one.advice]
     if advice:
         output.data("")
     for one in advice:

@@ -159,10 +159,14 @@ def run_prepared(
     prepared: Prepared, world: World, interrupts: Interrupts, wait_seconds: float, output: Output
 ) -> RunReport:
     """Lease the lane, run the plan, seal."""
+    from toolkit.host.knobs.journal import state_folder
+    from toolkit.host.knobs.tune import tuned_knobs
     from toolkit.launch.attempt import Hands
     from toolkit.launch.run import execute
     from toolkit.lease import lease
 
+    if tuned := tuned_knobs(state_folder()):
+        output.talk(f"this host is tuned: {', '.join(tuned)} (afterwards: sudo repro host undo)")
     cell = prepared.plan.cells[0]
     shared = f"{cell.agent_cpus},{cell.backend_cpus}"
     lane = lease(cell.cpus, world.engine, shared=shared, wait_seconds=wait_seconds)

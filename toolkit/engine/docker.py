@@ -298,6 +298,7 @@ def _facts(version: Json, info: Json) -> EngineFacts:
         rootless=any("rootless" in option for option in options),
         operating_system=str(info.get("OperatingSystem", "")),
         warnings=tuple(info.get("Warnings") or ()),
+        cgroup_driver=str(info.get("CgroupDriver") or ""),
     )
 
 

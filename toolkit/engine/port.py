@@ -43,6 +43,7 @@ class EngineFacts:
     rootless: bool
     operating_system: str
     warnings: tuple[str, ...] = ()
+    cgroup_driver: str = ""
 
     @property
     def apparmor(self) -> bool:

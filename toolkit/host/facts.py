@@ -13,6 +13,9 @@ from typing import Any
 from toolkit.canonical import digest
 from toolkit.engine.port import EngineFacts
 from toolkit.host.cpu_level import level_of
+from toolkit.host.knobs.journal import state_folder
+from toolkit.host.knobs.knob import chosen
+from toolkit.host.knobs.tune import tuned_knobs
 from toolkit.host.topology import Topology
 
 # Facts whose change makes times and bytes of two runs incomparable.
@@ -45,7 +48,13 @@ def host_facts(topology: Topology, engine: EngineFacts, root: Path = Path("/")) 
         "smt": _read(root / "sys/devices/system/cpu/smt/control"),
         "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "clocksource": _read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        "transparent_hugepages": _chosen(_read(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        "transparent_hugepages": chosen(_read(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        "transparent_hugepages_defrag": chosen(_read(root / "sys/kernel/mm/transparent_hugepage/defrag")),
+        "numa_balancing": _read(root / "proc/sys/kernel/numa_balancing"),
+        "aslr": _read(root / "proc/sys/kernel/randomize_va_space"),
+        "turbo": _turbo(root),
+        "isolated_cpus": _read(root / "sys/devices/system/cpu/isolated"),
+        "tuned": ",".join(tuned_knobs(state_folder(), root)),
         "virtualization": "hypervisor" if "hypervisor" in cpu.get("flags", "").split() else "none",
         "cgroup_version": engine.cgroup_version,
         "swap_accounting": engine.swap_limit,
@@ -90,8 +99,10 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _chosen(text: str | None) -> str | None:
-    """The bracketed word of a sysfs choice such as ``always [madvise] never``."""
-    if text is None or "[" not in text:
-        return text
-    return text[text.index("[") + 1 : text.index("]")]
+def _turbo(root: Path) -> str | None:
+    """``on`` or ``off``, where the kernel has a switch for clocks above the nominal one."""
+    for path, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
+        value = _read(root / "sys/devices/system/cpu" / path)
+        if value is not None:
+            return "on" if value == on else "off"
+    return None

@@ -5,7 +5,8 @@
     for finding in examine(surroundings):
         print(finding.id, finding.state, finding.found, finding.advice)
 
-Adding a property is adding a class to ``PROPERTIES``. Reading the world happens in ``look_around`` and behind
+Adding a property is adding a class to ``PROPERTIES``; one that ``repro host tune`` can change is a knob, and stands in
+``toolkit.host.knobs``. Reading the world happens in ``look_around`` and behind
 ``Surroundings.root``, so that every class can be tested against a made-up machine.
 """
 
@@ -15,16 +16,36 @@ from contextlib import suppress
 
 from toolkit.errors import HostUnfit, UsageError
 from toolkit.grade import GradeEvidence, grade
-from toolkit.host.checks.engine import AppArmor, Cgroup, EngineAnswers, Seccomp, SwapAccounting
-from toolkit.host.checks.machine import Architecture, CpuLevel, Cpus, Governor, Memory, Numa, SwapInUse, Virtualization
-from toolkit.host.checks.property import Finding, Property, Surroundings, placement_of
-from toolkit.host.checks.tools import AptClient, Lanes, PipClient, Rights, RunsDisk, StoreDisk
+from toolkit.host.checks.clocks import Battery, ClockKept, ClockSource, EnergyPreference, Governor, Throttled, Turbo
+from toolkit.host.checks.cpus import CacheDomains, Cpus, HybridCores, Isolated, Numa
+from toolkit.host.checks.engine import (
+    AppArmor,
+    Cgroup,
+    Delegation,
+    Desktop,
+    EngineAnswers,
+    Seccomp,
+    SwapAccounting,
+    TimeNamespace,
+)  # fmt: skip
+from toolkit.host.checks.kernel import Aslr, Mitigations, Pressure, SeLinux, Zswap
+from toolkit.host.checks.machine import Architecture, CpuLevel, InContainer, Memory, Virtualization, Wsl
+from toolkit.host.checks.now import ForeignLoad, InterruptRate, Steal
+from toolkit.host.checks.tools import AptClient, Lanes, PipClient, Rights, RunsDisk, StoreDisk, Tuned
+from toolkit.host.knobs import irq, kernel, smt, swap
+from toolkit.host.property import GROUPS, Finding, Property, Surroundings, placement_of
 
-__all__ = ["PROPERTIES", "Finding", "Property", "Surroundings", "best_grade", "check_syntax", "examine"]
+__all__ = ["GROUPS", "PROPERTIES", "Finding", "Property", "Surroundings", "best_grade", "check_syntax", "examine"]
 
 PROPERTIES: tuple[type[Property], ...] = (
-    EngineAnswers, Cgroup, SwapAccounting, Seccomp, AppArmor, Architecture, CpuLevel, Cpus, Numa, Memory,
-    SwapInUse, Virtualization, Governor, Rights, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
+    EngineAnswers, Desktop, Cgroup, Delegation, SwapAccounting, Seccomp, AppArmor, TimeNamespace,
+    Architecture, CpuLevel, Virtualization, Wsl, InContainer,
+    Cpus, smt.Siblings, CacheDomains, HybridCores, Isolated, irq.Interrupts, Numa,
+    Governor, EnergyPreference, Turbo, Throttled, Battery, ClockSource, ClockKept,
+    Memory, swap.Swap, Zswap, kernel.HugePages, kernel.SamePageMerging, kernel.NumaBalancing,
+    Aslr, Pressure, Mitigations, SeLinux, kernel.PerfSampler,
+    ForeignLoad, Steal, InterruptRate,
+    Rights, Tuned, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
 )  # fmt: skip
 
 
@@ -47,5 +68,6 @@ def best_grade(around: Surroundings, findings: list[Finding]) -> str | None:
         shared = placement_of(around).shared
     except (HostUnfit, UsageError):
         return None
-    virtual = next(one for one in findings if one.id == Virtualization.id).state != "ok"
+    machines = (Virtualization.id, Wsl.id, Desktop.id)
+    virtual = any(one.state == "warn" for one in findings if one.id in machines)
     return grade(GradeEvidence(shared_cpus=shared, virtual_machine=virtual)).letter

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from toolkit.engine.port import EngineFacts
 from toolkit.errors import EngineError
-from toolkit.host.checks.property import OK, Advice, Property
+from toolkit.host.property import OK, Advice, Property
 
 
 class _EngineProperty(Property):
     """A property that only an engine that answers can tell."""
 
+    group = "engine"
     exit_code = EngineError.exit_code
 
     def available(self) -> bool:
@@ -26,6 +27,7 @@ class EngineAnswers(Property):
     """A local engine that speaks our API."""
 
     id = "engine"
+    group = "engine"
     exit_code = EngineError.exit_code
 
     def show(self) -> str:
@@ -50,7 +52,8 @@ class Cgroup(_EngineProperty):
     id = "cgroup"
 
     def show(self) -> str:
-        return f"version {self.engine.cgroup_version.removeprefix('v')}"
+        driver = f", driver {self.engine.cgroup_driver}" if self.engine.cgroup_driver else ""
+        return f"version {self.engine.cgroup_version.removeprefix('v')}{driver}"
 
 
 class SwapAccounting(_EngineProperty):
@@ -104,3 +107,72 @@ class AppArmor(_EngineProperty):
         if any((self.around.root / folder / "apparmor_parser").exists() for folder in ("sbin", "usr/sbin")):
             return OK
         return "fail", "the engine lacks its parser, no container would start: sudo apt-get install -y apparmor"
+
+
+class Desktop(_EngineProperty):
+    """Docker Desktop: the engine and its containers are in a virtual machine of its own."""
+
+    id = "desktop"
+
+    def available(self) -> bool:
+        return super().available() and "Docker Desktop" in self.engine.operating_system
+
+    def show(self) -> str:
+        return f"{self.engine.operating_system}, {self.engine.cpus} CPUs"
+
+    def advise(self) -> Advice:
+        return (
+            "warn",
+            (
+                "CPU numbers are its virtual machine's, whose CPUs this host schedules: grade B at most; install the "
+                "engine on the host itself (docker.io), and choose it: docker context use default"
+            ),
+        )
+
+
+class Delegation(_EngineProperty):
+    """Which controllers a rootless engine may use: systemd hands out only memory and pids by default."""
+
+    id = "delegation"
+    _NEEDED = ("cpu", "cpuset", "memory", "pids")
+
+    def available(self) -> bool:
+        return super().available() and self.engine.rootless and self.engine.cgroup_version.endswith("2")
+
+    def _handed_out(self) -> list[str]:
+        user = self.around.user_id
+        path = f"sys/fs/cgroup/user.slice/user-{user}.slice/user@{user}.service/cgroup.controllers"
+        return (self.around.text(path) or "").split()
+
+    def show(self) -> str:
+        return ", ".join(self._handed_out()) or "none seen"
+
+    def advise(self) -> Advice:
+        missing = [one for one in self._NEEDED if one not in self._handed_out()]
+        if not missing:
+            return OK
+        return (
+            "warn",
+            (
+                f"a rootless engine cannot limit {', '.join(missing)}, so these rows stay unwitnessed (grade D): "
+                "sudo systemctl edit user@.service, there [Service] Delegate=cpu cpuset io memory pids; log in again"
+            ),
+        )
+
+
+class TimeNamespace(_EngineProperty):
+    """Engines from 29.5 on give each container a time namespace of its own."""
+
+    id = "time_namespace"
+    _FIRST = (29, 5)
+
+    def available(self) -> bool:
+        numbers = self.engine.version.split(".") if super().available() else []
+        known = [int(number) for number in numbers[:2] if number.isdecimal()]
+        return len(known) == 2 and tuple(known) >= self._FIRST
+
+    def show(self) -> str:
+        return "each container has its own, at offset 0"
+
+    def advise(self) -> Advice:
+        return "ok", "reading a clock may cost more there: compare with runs of engines that do the same"

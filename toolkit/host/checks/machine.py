@@ -1,10 +1,11 @@
-"""CPUs, memory, virtualization: what the machine itself is."""
+"""What the machine itself is: architecture, memory, and what lies between us and the metal."""
 
 from __future__ import annotations
 
-from toolkit.errors import HostUnfit, ReproError
-from toolkit.host.checks.property import OK, Advice, Property, placement_of
+from typing import ClassVar
+
 from toolkit.host.cpu_level import level_of, read_flags
+from toolkit.host.property import OK, Advice, Property
 from toolkit.model.cpulist import format_cpulist
 from toolkit.units import size
 
@@ -18,6 +19,7 @@ class Architecture(Property):
     """The locked packages and the toolchain are for one architecture."""
 
     id = "architecture"
+    group = "machine"
 
     def show(self) -> str:
         return self.around.architecture
@@ -32,6 +34,7 @@ class CpuLevel(Property):
     """Which instructions the processor has: images with native parts need more than the oldest ones."""
 
     id = "cpu_level"
+    group = "machine"
 
     def available(self) -> bool:
         return self.around.architecture == ARCHITECTURE
@@ -45,70 +48,19 @@ class CpuLevel(Property):
         return "warn", f"images with llama.cpp in them need {NATIVE_LEVEL}: their launches are refused here"
 
 
-class Cpus(Property):
-    """The measured CPUs, and who has to share them."""
-
-    id = "cpus"
-
-    def show(self) -> str:
-        here = format_cpulist(self.around.topology.cpus)
-        return f"CPUs {here}" + (f", asked for {self.around.cpus}" if self.around.cpus else "")
-
-    def advise(self) -> Advice:
-        try:
-            chosen = placement_of(self.around)
-        except HostUnfit as problem:
-            return "fail", f"{problem.title}; {problem.remedy}"
-        if not chosen.shared:
-            return OK
-        if self.around.cpus:
-            return (
-                "warn",
-                "agent, backend and host program share the measured CPUs: grade C at most; leave one CPU out of --cpus",
-            )
-        return "warn", "one CPU is all there is: agent, backend and host program share it, grade C at most"
-
-
-class Numa(Property):
-    """Memory nodes."""
-
-    id = "memory_nodes"
-
-    def show(self) -> str:
-        nodes = self.around.topology.nodes
-        parts = [f"node {node}: CPUs {format_cpulist(cpus) or 'none'}" for node, cpus in sorted(nodes.items())]
-        return "; ".join(parts)
-
-    def advise(self) -> Advice:
-        if not self.around.cpus or len(self.around.topology.nodes) < 2:
-            return OK
-        try:
-            mems = placement_of(self.around).mems
-        except ReproError:
-            return OK  # the CPUs' own row says it
-        if mems.isdecimal():
-            return OK
-        return "warn", f"--cpus {self.around.cpus} spans memory nodes {mems}: choose CPUs of one node"
-
-
 class Memory(Property):
     """Free memory for the two containers."""
 
     id = "memory"
-
-    def _free_bytes(self) -> int:
-        for line in (self.around.text("proc/meminfo") or "").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return self.around.topology.memory_bytes
+    group = "memory"
 
     def show(self) -> str:
-        return f"{size(self.around.topology.memory_bytes)}, {size(self._free_bytes())} available"
+        return f"{size(self.around.topology.memory_bytes)}, {size(self.around.free_bytes())} available"
 
     def advise(self) -> Advice:
         if self.around.topology.memory_bytes < _LEAST_BYTES:
             return "fail", f"SDK and backend need at least {size(_LEAST_BYTES)} together"
-        if self._free_bytes() < _LAUNCH_BYTES:
+        if self.around.free_bytes() < _LAUNCH_BYTES:
             return (
                 "warn",
                 f"a launch by default wants {size(_LAUNCH_BYTES)}: end other programs, or use --memory",
@@ -116,30 +68,11 @@ class Memory(Property):
         return OK
 
 
-class SwapInUse(Property):
-    """Swap of the host: the containers have none, but what is around them can be slowed by it."""
-
-    id = "swap"
-
-    def _fields(self) -> dict[str, int]:
-        rows = [
-            line.split() for line in (self.around.text("proc/meminfo") or "").splitlines() if line.startswith("Swap")
-        ]
-        swap = [row for row in rows if row and row[0].startswith("Swap")]
-        return {row[0].rstrip(":"): int(row[1]) * 1024 for row in swap}
-
-    def available(self) -> bool:
-        return self._fields().get("SwapTotal", 0) > 0
-
-    def show(self) -> str:
-        fields = self._fields()
-        return f"{size(fields['SwapTotal'])}, {size(fields['SwapTotal'] - fields.get('SwapFree', 0))} in use"
-
-
 class Virtualization(Property):
     """A hypervisor can take CPU time away."""
 
     id = "virtualization"
+    group = "machine"
 
     def _virtual(self) -> bool:
         lines = (self.around.text("proc/cpuinfo") or "").splitlines()
@@ -157,22 +90,55 @@ class Virtualization(Property):
         )
 
 
-class Governor(Property):
-    """The frequency governor of the CPUs."""
+class InContainer(Property):
+    """Whether we are in a container: its CPUs and cgroup are what we see, and its files are not the engine's.
 
-    id = "governor"
-    _PATH = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    The kernel's first PID and cgroup namespaces have fixed numbers (include/linux/proc_ns.h), so that a file such as
+    ``/.dockerenv`` that was copied to a machine deceives nobody.
+    """
+
+    id = "container"
+    group = "machine"
+    _FIRST: ClassVar = {"pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
+
+    def _others(self) -> list[str]:
+        links = {kind: self.around.link(f"proc/self/ns/{kind}") for kind in self._FIRST}
+        return [kind for kind, first in self._FIRST.items() if links[kind] not in (None, f"{kind}:[{first}]")]
 
     def available(self) -> bool:
-        return self.around.text(self._PATH) is not None
+        return bool(self._others())
 
     def show(self) -> str:
-        return self.around.text(self._PATH) or ""
+        cpus = format_cpulist(self.around.topology.cpus)
+        group = next(iter((self.around.text("proc/self/cgroup") or "").splitlines()[-1:]), "")
+        return (
+            f"inside one ({' and '.join(self._others())} namespace): CPUs {cpus}, cgroup {group.split(':')[-1] or '?'}"
+        )
 
     def advise(self) -> Advice:
-        if self.show() == "performance":
-            return OK
         return (
             "warn",
-            "the clock follows the load: while you measure, sudo cpupower frequency-set -g performance",
+            (
+                "CPUs and limits are this container's, host knobs are not its own, and an engine outside it sees other "
+                "files: run repro on the host itself"
+            ),
+        )
+
+
+class Wsl(Property):
+    """The Windows Subsystem for Linux: a virtual machine whose CPUs Windows schedules."""
+
+    id = "wsl"
+    group = "machine"
+
+    def available(self) -> bool:
+        return "microsoft" in (self.around.text("proc/sys/kernel/osrelease") or "").lower()
+
+    def show(self) -> str:
+        return self.around.text("proc/sys/kernel/osrelease") or ""
+
+    def advise(self) -> Advice:
+        return (
+            "warn",
+            "CPU numbers are the virtual machine's, and Windows may put two of them on one core: grade B at most",
         )

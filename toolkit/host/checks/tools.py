@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from toolkit.host.checks.property import OK, Advice, Property
+from toolkit.host.knobs.tune import tuned_knobs
+from toolkit.host.property import OK, Advice, Property
 from toolkit.units import size
 
 _STORE_BYTES = 3 * 1024**3  # packages, toolchain, module caches and images of a first build, measured: 1.6 GiB
@@ -19,6 +20,7 @@ class Rights(Property):
     """What this user may see of other users' processes."""
 
     id = "rights"
+    group = "tool"
 
     def show(self) -> str:
         return "root" if self.around.is_root else "user"
@@ -29,10 +31,30 @@ class Rights(Property):
         return "ok", "without root the memory policy of a container is witnessed by its agent alone"
 
 
+class Tuned(Property):
+    """Knobs that ``repro host tune`` turned and nobody put back."""
+
+    id = "tuned"
+    group = "tool"
+
+    def _knobs(self) -> tuple[str, ...]:
+        return tuned_knobs(self.around.state, self.around.root)
+
+    def available(self) -> bool:
+        return bool(self._knobs())
+
+    def show(self) -> str:
+        return ", ".join(self._knobs())
+
+    def advise(self) -> Advice:
+        return "ok", "runs on this host say so in their manifest; afterwards: sudo repro host undo"
+
+
 class Lanes(Property):
     """The machine-wide folder of CPU locks."""
 
     id = "lanes"
+    group = "tool"
 
     def show(self) -> str:
         return str(self.around.lanes)
@@ -79,6 +101,7 @@ class StoreDisk(_Disk):
     """The content store: everything that is fetched and built."""
 
     id = "disk.store"
+    group = "tool"
     needed_bytes = _STORE_BYTES
     variable = "REPRO_STORE"
 
@@ -90,6 +113,7 @@ class RunsDisk(_Disk):
     """The runs."""
 
     id = "disk.runs"
+    group = "tool"
     needed_bytes = _RUNS_BYTES
     variable = "REPRO_RUNS"
 
@@ -101,6 +125,7 @@ class AptClient(Property):
     """Brings the Debian packages of the base image; only a first build needs it."""
 
     id = "client.apt"
+    group = "tool"
 
     def show(self) -> str:
         return self.around.which("apt-get") or "no apt-get"
@@ -115,6 +140,7 @@ class PipClient(Property):
     """Brings the toolchain; only a first build needs it."""
 
     id = "client.pip"
+    group = "tool"
 
     def show(self) -> str:
         return "this Python's pip" if self._here() else "no pip"
