@@ -113,6 +113,12 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("seccomp", "fail", "without seccomp", {"engine": replace(FACTS, security_options=())}),
     ("apparmor", "fail", "apt-get install", {"engine": replace(FACTS, security_options=("name=apparmor",))}),
     ("engine", "warn", "rootless", {"engine": replace(FACTS, rootless=True)}),
+    (
+        "cgroup",
+        "fail",
+        "Delegate=",
+        {"engine": replace(FACTS, rootless=True, cgroup_version="2", missing_controllers=("cpuset",))},
+    ),
     ("architecture", "fail", "x86_64", {"architecture": "aarch64"}),
     ("cpus", "warn", "grade C", {"cpus": "0-1"}),
     ("cpus", "warn", "one CPU", {"topology": Topology((0,), {0: (0,)}, 8 << 30)}),

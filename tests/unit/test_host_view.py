@@ -63,6 +63,7 @@ def probe(tmp_path: Path) -> HostProbe:
     process(proc, CHILD, cpus="0", threads=(108, 109))
     folder = proc / str(PID)
     write(folder, {"mountinfo": MOUNTS.rstrip(), "limits": LIMITS.rstrip()})
+    write(folder, {"uid_map": "0 0 4294967295", "gid_map": "0 0 4294967295"})
     write(folder / "net", {"dev": "a\nb\n    lo: 0 0", "route": "Iface Destination"})
     write(proc / str(CHILD), {"numa_maps": "7f00 bind:0 anon=1\n7f01 bind:0 file=/x"})
     names = {"cpuset": "4:cpuset", "memory": "5:memory", "pids": "6:pids", "cpu": "7:cpu,cpuacct"}
@@ -184,3 +185,17 @@ def test_grandchildren_count_as_the_workload(probe: HostProbe) -> None:
     (probe.proc / str(CHILD) / "task/108/children").write_text("300")
     process(probe.proc, 300, cpus="0")
     assert descendants(probe) == [CHILD, 300]
+
+
+def test_users_of_a_rootless_engine_are_named_as_inside(probe: HostProbe) -> None:
+    """What stands in ``status`` is the subordinate id (user_namespaces(7)), here of subid(5) 100000:65536."""
+    folder = probe.proc / str(PID)
+    outside = STATUS.format(cpus="1", groups="165533 1500", effective="0000000000000000").replace("65534", "165533")
+    (folder / "status").write_text(outside)
+    write(folder, {"uid_map": "0 1500 1\n1 100000 65536", "gid_map": "0 1500 1\n1 100000 65536"})
+    assert host_rows(probe)["user"] == "65534:65534+0"
+
+
+def test_a_user_that_the_namespace_does_not_map_is_told_as_it_is(probe: HostProbe) -> None:
+    write(probe.proc / str(PID), {"uid_map": "0 1500 1", "gid_map": "0 1500 1"})
+    assert host_rows(probe)["user"] == "65534:65534"

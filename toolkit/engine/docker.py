@@ -29,6 +29,9 @@ _STOP_MARGIN_SECONDS = 30
 _REMOVE_SECONDS = 20.0
 _REMOVE_PAUSE_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 20
+# What ``GET /info`` says of the controllers that our limits need. Swap accounting is a row of its own: with swap off
+# nothing is lost without it.
+_CONTROLLERS = {"CPUSet": "cpuset", "MemoryLimit": "memory", "PidsLimit": "pids"}
 
 
 def connect(host: str | None = None) -> DockerEngine:
@@ -46,6 +49,7 @@ class DockerEngine:
 
     def __init__(self, socket_path: str) -> None:
         version = _ask_version(socket_path)
+        faults.check_product(version.get("Components") or ())
         faults.check_api_version(str(version.get("ApiVersion", "")))
         self._api = _negotiate(version)
         self._client = _client(socket_path, self._api, CALL_SECONDS)
@@ -299,6 +303,7 @@ def _facts(version: Json, info: Json) -> EngineFacts:
         operating_system=str(info.get("OperatingSystem", "")),
         warnings=tuple(info.get("Warnings") or ()),
         cgroup_driver=str(info.get("CgroupDriver") or ""),
+        missing_controllers=tuple(name for key, name in _CONTROLLERS.items() if info.get(key) is False),
     )
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
+from toolkit.engine.port import EngineFacts
 from toolkit.errors import EngineError, EngineLost, EngineRefused, EngineTooOld
 
 MINIMUM_API = (1, 41)
+
+# An engine that was handed a document (a seccomp profile) may quote all of it.
+_WORDS_KEPT = 400
+
+_PODMAN = "Podman Engine"
+_DELEGATION = "/etc/systemd/system/user@.service.d"
 
 _NOT_JOINABLE = "cannot join network of a non running container"
 
@@ -34,9 +42,50 @@ def check_api_version(found: str) -> None:
         )
 
 
+def check_product(components: Sequence[Mapping[str, object]]) -> None:
+    """Raises EngineError for Podman behind Docker's API (``components`` of ``GET /version``).
+
+    Seen with 4.3.1, both as root and rootless: ``SecurityOpt`` must name a profile's file where Docker takes the
+    profile, and a container with a read-only root is given ``TERM``, ``container``, and writable ``/run`` and
+    ``/var/tmp`` that no request can decline. Every launch would be refused by its own read-back.
+    """
+    for part in components:
+        if part.get("Name") == _PODMAN:
+            raise EngineError(
+                "The engine is Podman",
+                f"version {part.get('Version') or 'unknown'} behind Docker's API takes no seccomp profile, and adds "
+                "two variables and two writable folders to every container: what is asked would not be what happens",
+                "Use a Docker engine of this machine, the system's or a rootless one: "
+                "export DOCKER_HOST=unix:///var/run/docker.sock",
+            )
+
+
+def check_controllers(facts: EngineFacts) -> None:
+    """Raises EngineError when the engine cannot set some limit at all: it would drop it with a warning."""
+    if facts.missing_controllers:
+        raise EngineError(
+            "The engine cannot set every limit",
+            f"it has no cgroup controller {', '.join(facts.missing_controllers)}",
+            _controllers_remedy(facts),
+        )
+
+
+def _controllers_remedy(facts: EngineFacts) -> str:
+    """What gives an engine its controllers (Docker's documentation, "Rootless mode", "Limiting resources")."""
+    if not facts.rootless:
+        return "Mount the controller (cgroups(7)), or boot without cgroup_disable, then restart the engine"
+    if facts.cgroup_version != "2":
+        return "Boot with cgroup version 2 (systemd.unified_cgroup_hierarchy=1), or use the system's engine"
+    return (
+        f"Delegate them to users, then log in again: sudo mkdir -p {_DELEGATION} && "
+        rf"printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | sudo tee {_DELEGATION}/delegate.conf && "
+        "sudo systemctl daemon-reload && sudo systemctl restart user@$(id -u)"
+    )
+
+
 def refused(what: str, status: int, text: str) -> EngineRefused:
     """The engine's own words about a request it would not do."""
-    words = " ".join(text.split()) or f"HTTP status {status}"
+    words = _short(" ".join(text.split())) or f"HTTP status {status}"
     return EngineRefused(f"The engine refused to {what}", words, _remedy(words))
 
 
@@ -68,6 +117,12 @@ def not_local(difference: str) -> EngineError:
         f"{difference}; a forwarded socket or an engine in a virtual machine cannot see our files",
         "Use an engine that runs on this very machine, and run repro outside of containers",
     )
+
+
+def _short(words: str) -> str:
+    """Both ends of a long text: what was attempted stands first, and why it failed last."""
+    half = _WORDS_KEPT // 2
+    return words if len(words) <= _WORDS_KEPT else f"{words[:half]} [...] {words[-half:]}"
 
 
 def _remedy(words: str) -> str:

@@ -44,6 +44,8 @@ class EngineFacts:
     operating_system: str
     warnings: tuple[str, ...] = ()
     cgroup_driver: str = ""
+    missing_controllers: tuple[str, ...] = ()
+    """cgroup controllers through which this engine cannot set a limit: it drops such limits with a warning."""
 
     @property
     def apparmor(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from toolkit.build.images import BuildOptions, BuiltSet, ensure_images, restore_images
 from toolkit.catalogue import Catalogue
+from toolkit.engine.faults import check_controllers
 from toolkit.engine.port import Engine
 from toolkit.errors import HostUnfit
 from toolkit.fetch.own_model import HeldModel, hold
@@ -92,6 +93,7 @@ def prepare(
     user's own model lies.
     """
     facts = world.engine.facts()
+    check_controllers(facts)
     seccomp = seccomp_profile()
     images: dict[str, CellImages] = {}
     found: dict[str, Any] = {}

@@ -111,20 +111,39 @@ def status_fields(path: Path) -> dict[str, str]:
 def _agent_rows(probe: HostProbe) -> dict[str, str | None]:
     folder = probe.proc / str(probe.pid)
     status = status_fields(folder / "status")
-    return {"agent.affinity": _threads_affinity([folder]), **_status_rows(status)}
+    return {"agent.affinity": _threads_affinity([folder]), **_status_rows(status), "user": _user(folder, status)}
 
 
 def _status_rows(status: dict[str, str]) -> dict[str, str | None]:
     sets = {name.lower(): status[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
     none = all(int(value, 16) == 0 for value in sets.values())
-    uids, gids = status["Uid"].split(), status["Gid"].split()
-    extra = "".join(f"+{group}" for group in status.get("Groups", "").split() if group not in gids)
     return {
         "capabilities": "none" if none else ",".join(f"{name}={value}" for name, value in sets.items()),
         "no_new_privileges": status["NoNewPrivs"],
         "seccomp.mode": status["Seccomp"],
-        "user": f"{uids[1]}:{gids[1]}{extra}",
     }
+
+
+def _user(folder: Path, status: dict[str, str]) -> str:
+    """As the container's own user namespace names it: a rootless engine maps its users to subordinate ones."""
+    uid = _inside(status["Uid"].split()[1], folder / "uid_map")
+    gids, groups = folder / "gid_map", status.get("Groups", "").split()
+    gid = _inside(status["Gid"].split()[1], gids)
+    extra = "".join(f"+{group}" for group in (_inside(one, gids) for one in groups) if group != gid)
+    return f"{uid}:{gid}{extra}"
+
+
+def _inside(outside: str, id_map: Path) -> str:
+    """An id of ours as the map (user_namespaces(7): first inside, first outside, count) names it; itself if unmapped.
+
+    Every kernel with user namespaces has the file, and without a namespace of its own a process has the identity in it.
+    """
+    number = int(outside)
+    for line in id_map.read_text().splitlines():
+        inside, begin, count = map(int, line.split())
+        if begin <= number < begin + count:
+            return str(number - begin + inside)
+    return outside
 
 
 def descendants(probe: HostProbe) -> list[int]:

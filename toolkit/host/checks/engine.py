@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.engine.faults import check_controllers
 from toolkit.engine.port import EngineFacts
 from toolkit.errors import EngineError
 from toolkit.host.property import OK, Advice, Property
@@ -54,6 +55,13 @@ class Cgroup(_EngineProperty):
     def show(self) -> str:
         driver = f", driver {self.engine.cgroup_driver}" if self.engine.cgroup_driver else ""
         return f"version {self.engine.cgroup_version.removeprefix('v')}{driver}"
+
+    def advise(self) -> Advice:
+        try:
+            check_controllers(self.engine)
+        except EngineError as problem:
+            return "fail", f"{problem.cause}: {problem.remedy}"
+        return OK
 
 
 class SwapAccounting(_EngineProperty):
