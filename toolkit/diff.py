@@ -61,12 +61,13 @@ class Difference:
 
 
 def setup_differences(original: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """Compare two set-ups (``definition``, ``images``, ``host``, ``tool_version``), blocking differences first."""
+    """Compare two set-ups (definition, images, host, tool version, telemetry), blocking differences first."""
     found = [
         *_definition(original["definition"], now["definition"]),
         *_images(original["images"], now["images"]),
         *_flat("tool", original.get("tool_version"), now.get("tool_version"), "explanatory"),
         *_host(original["host"], now["host"]),
+        *_flat("telemetry", original.get("telemetry", []), now.get("telemetry", []), "explanatory"),
     ]
     rank = {"blocking": 0, "explanatory": 1, "benign": 2}
     return sorted(found, key=lambda one: (rank[one.meaning], one.what))

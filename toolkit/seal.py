@@ -195,6 +195,7 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
         "order": [asdict(turn) for turn in plan.order],
         "files": files_of(folder.path),
         "chain": setup.get("chain", {"parent": None}),
+        "telemetry": setup.get("telemetry", []),
     }
 
 

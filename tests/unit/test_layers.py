@@ -27,10 +27,12 @@ ADAPTERS = {
     "distributed": (("toolkit.cluster.dask",), "inside"),
     "typer": (("toolkit.cli",), "anywhere"),
     "jinja2": (("toolkit.render",), "anywhere"),
+    "prometheus_client": (("toolkit.telemetry.prometheus",), "inside"),
+    "opentelemetry": (("toolkit.telemetry.otlp",), "inside"),
     "psutil": (("toolkit.host", "toolkit.ledger", "toolkit.owner"), "anywhere"),
 }
 GENERATED = "_pb2"
-HEAVY_FOR_HELP = ("docker", "grpc", "httpx", "numpy")
+HEAVY_FOR_HELP = ("docker", "grpc", "httpx", "numpy", "prometheus_client", "opentelemetry")
 
 
 @dataclass(frozen=True)

@@ -93,24 +93,26 @@ class Timeline:
 
 def histograms(timeline: Timeline, interval: Interval) -> dict[str, Histogram]:
     """All histograms of an interval, empty ones included."""
-    sent = timeline.requests(interval)
-    ok = [request for request in sent if request.outcome == 0]
-    streamed = [(request, request.first_ns) for request in ok if request.first_ns is not None]
-    found = {
-        "lat.sched": Histogram.of(request.end_ns - request.scheduled_ns for request in ok),
-        "lat.send": Histogram.of(request.end_ns - request.sent_ns for request in ok),
-        "dispatch.delay": Histogram.of(request.sent_ns - request.scheduled_ns for request in sent),
-        "ttft": Histogram.of(first - request.scheduled_ns for request, first in streamed),
-        "ttft.send": Histogram.of(first - request.sent_ns for request, first in streamed),
-        "tpot": Histogram.of(
-            (request.end_ns - first) // (request.tokens - 1) for request, first in streamed if request.tokens >= 2
-        ),
-        "sdk.overhead": Histogram.of(value for request in ok for value in request.overhead_ns),
-        "backend.delay": Histogram.of(timeline.delays(interval)),
-        "gc.pause": _pauses(timeline.snapshots(interval)),
-    }
+    found = {name: Histogram.of(values) for name, values in request_values(timeline.requests(interval)).items()}
+    found["backend.delay"] = Histogram.of(timeline.delays(interval))
+    found["gc.pause"] = _pauses(timeline.snapshots(interval))
     assert set(found) == set(HISTOGRAMS)  # noqa: S101 - two tables that must agree, whatever the input
     return found
+
+
+def request_values(sent: Sequence[Request]) -> dict[str, list[int]]:
+    """What requests contribute to each histogram of requests, in nanoseconds."""
+    ok = [request for request in sent if request.outcome == 0]
+    streamed = [(request, request.first_ns) for request in ok if request.first_ns is not None]
+    return {
+        "lat.sched": [request.end_ns - request.scheduled_ns for request in ok],
+        "lat.send": [request.end_ns - request.sent_ns for request in ok],
+        "dispatch.delay": [request.sent_ns - request.scheduled_ns for request in sent],
+        "ttft": [first - request.scheduled_ns for request, first in streamed],
+        "ttft.send": [first - request.sent_ns for request, first in streamed],
+        "tpot": [(one.end_ns - first) // (one.tokens - 1) for one, first in streamed if one.tokens >= 2],
+        "sdk.overhead": [value for request in ok for value in request.overhead_ns],
+    }
 
 
 def interval_metrics(timeline: Timeline, interval: Interval, found: Mapping[str, Histogram]) -> dict[str, Value]:

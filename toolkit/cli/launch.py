@@ -40,6 +40,8 @@ def launch(
     wait: of.Wait = 0.0,
     base: of.Base = None,
     no_cache: of.NoCache = False,
+    prometheus: of.Prometheus = None,
+    otlp: of.Otlp = None,
     dry_run: of.DryRun = False,
     runs: RunsOption = DEFAULT_RUNS,
     store: StoreOption = None,
@@ -51,6 +53,7 @@ def launch(
     """Build, isolate, measure and record one or more SDKs: the main job."""
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
         from toolkit.arms import parse_arms, parse_memory
+        from toolkit.cli.channels import wanted
         from toolkit.cli.launching import LaunchOptions, Selection, launch_cells
         from toolkit.plan import Request
 
@@ -60,5 +63,6 @@ def launch(
             sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
         )  # fmt: skip
         selection = Selection(sdk, sdk_at or [], backend, baseline, model)
-        options = LaunchOptions(selection, cpus, mems, wait, base, no_cache, dry_run)
+        channels = wanted(prometheus, otlp)
+        options = LaunchOptions(selection, cpus, mems, wait, base, no_cache, dry_run, channels)
         launch_cells(request, options, Folders(runs, store, catalogue), output)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from toolkit.fetch.store import Store
     from toolkit.host.topology import Topology
     from toolkit.launch.interrupts import Interrupts
+    from toolkit.launch.onlooker import Onlooker
     from toolkit.launch.prepare import World
     from toolkit.launch.run import Prepared, RunReport
     from toolkit.model.plan import Plan
+    from toolkit.telemetry.channels import Wanted
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class LaunchOptions:
     base: str | None
     no_cache: bool
     dry_run: bool
+    channels: Wanted | None = None
 
 
 def launch_cells(request: Request, options: LaunchOptions, folders: Folders, output: Output) -> None:
     """Plan, prepare, execute, report; raises the error of the first failing launch after the report."""
     from toolkit.catalogue import load_catalogue
+    from toolkit.cli.channels import channels_of
     from toolkit.host.topology import read_topology
     from toolkit.launch.prepare import check_host
 
@@ -59,13 +63,18 @@ def launch_cells(request: Request, options: LaunchOptions, folders: Folders, out
         show_plan(plan, output)
         return
     check_host(plan, topology)  # before the engine is asked for anything
-    with world_of(folders, catalogue, topology, output) as (world, interrupts):
+    with (
+        channels_of(options.channels, plan, output) as onlooker,
+        world_of(folders, catalogue, topology, output) as (world, interrupts),
+    ):
         from toolkit.build.images import BuildOptions
         from toolkit.launch.prepare import prepare
 
         build = BuildOptions(no_cache=options.no_cache, base_image=options.base)
         prepared = prepare(world, plan, choices, build, model=options.selection.model)
-        report = run_prepared(prepared, world, interrupts, options.wait_seconds, output)
+        if options.channels is not None:
+            prepared = replace(prepared, telemetry=options.channels.names)
+        report = run_prepared(prepared, world, interrupts, options.wait_seconds, output, onlooker)
         report_run(report, prepared.plan, output)
 
 
@@ -156,9 +165,14 @@ def world_of(folders: Folders, catalogue: Any, topology: Any, output: Output) ->
 
 
 def run_prepared(
-    prepared: Prepared, world: World, interrupts: Interrupts, wait_seconds: float, output: Output
+    prepared: Prepared,
+    world: World,
+    interrupts: Interrupts,
+    wait_seconds: float,
+    output: Output,
+    onlooker: Onlooker | None = None,
 ) -> RunReport:
-    """Lease the lane, run the plan, seal."""
+    """Lease the lane, run the plan, seal. ``onlooker`` is told of each attempt as it happens."""
     from toolkit.host.knobs.journal import state_folder
     from toolkit.host.knobs.tune import tuned_knobs
     from toolkit.launch.attempt import Hands
@@ -171,7 +185,8 @@ def run_prepared(
     shared = f"{cell.agent_cpus},{cell.backend_cpus}"
     lane = lease(cell.cpus, world.engine, shared=shared, wait_seconds=wait_seconds)
     with lane, progress_line(output) as progress:
-        return execute(prepared, Hands(world.engine, interrupts, progress), world.runs)
+        hands = Hands(world.engine, interrupts, progress)
+        return execute(prepared, replace(hands, onlooker=onlooker) if onlooker else hands, world.runs)
 
 
 @contextmanager

@@ -56,6 +56,16 @@ Arm = Annotated[
 Wait = Annotated[float, typer.Option(help="Seconds to wait for busy CPUs.")]
 Base = Annotated[str | None, typer.Option(help="Another base image, IMAGE@sha256:..., recorded in the lock.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Build from the inputs, without any cache.")]
+Prometheus = Annotated[
+    str | None,
+    typer.Option(
+        "--prometheus", metavar="ADDR", help="Serve live numbers to Prometheus at HOST:PORT; :PORT is loopback only."
+    ),
+]
+Otlp = Annotated[
+    str | None,
+    typer.Option("--otlp", metavar="ENDPOINT", help="Send live metrics and a trace per launch, as http://HOST:PORT."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 
 

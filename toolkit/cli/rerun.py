@@ -24,6 +24,8 @@ def rerun(
     run: Annotated[str, typer.Argument(help="A run: its folder, its id, the end of its id, or 'last'.")] = "last",
     wait: of.Wait = 0.0,
     model: of.Model = None,
+    prometheus: of.Prometheus = None,
+    otlp: of.Otlp = None,
     runs: RunsOption = DEFAULT_RUNS,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
@@ -35,6 +37,7 @@ def rerun(
     results side by side.
     """
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
+        from toolkit.cli.channels import wanted
         from toolkit.cli.rerunning import rerun_run
 
-        rerun_run(run, Folders(runs, store, catalogue), wait, output, model)
+        rerun_run(run, Folders(runs, store, catalogue), wait, output, model, wanted(prometheus, otlp))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,22 @@ if TYPE_CHECKING:
     from toolkit.host.topology import Topology
     from toolkit.launch.folder import RunFolder
     from toolkit.launch.prepare import World
-    from toolkit.launch.run import Prepared
+    from toolkit.launch.run import Prepared, RunReport
     from toolkit.model.plan import Plan
+    from toolkit.telemetry.channels import Wanted
 
 
-def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output, model: Path | None = None) -> None:
+def rerun_run(
+    name: str,
+    folders: Folders,
+    wait_seconds: float,
+    output: Output,
+    model: Path | None = None,
+    channels: Wanted | None = None,
+) -> None:
     """Same definition, same content, same order; differences first, then both results side by side."""
     from toolkit.catalogue import load_catalogue
+    from toolkit.cli.channels import channels_of
     from toolkit.host.topology import read_topology
     from toolkit.launch.folder import resolve_run
     from toolkit.launch.prepare import check_host
@@ -33,21 +43,29 @@ def rerun_run(name: str, folders: Folders, wait_seconds: float, output: Output, 
         before = launch_document(original.path, manifest)
         check_cpus(plan, topology)
         check_host(plan, topology)
-        prepared = _prepare(world, plan, original, required_model(plan, model))
-        differences = _differences(original, prepared)
-        show_differences(differences, output)
-        _refuse_blocking(differences)
-        report = run_prepared(prepared, world, interrupts, wait_seconds, output)
-        after = launch_document(report.folder.path, report.manifest)
-        document = rerun_document(before, after, differences)
-        from toolkit.report.terminal import comparison
+        with channels_of(channels, plan, output) as onlooker:
+            prepared = _prepare(world, plan, original, required_model(plan, model))
+            if channels is not None:
+                prepared = replace(prepared, telemetry=channels.names)
+            differences = _differences(original, prepared)
+            show_differences(differences, output)
+            _refuse_blocking(differences)
+            report = run_prepared(prepared, world, interrupts, wait_seconds, output, onlooker)
+            _report(report, before, differences, output)
 
-        comparison(before, after, output)
-        if report.error is None:
-            output.document(document)
-            return
-        output.document({**document, "error": error_document(report.error)})
-        raise Reported(report.error)
+
+def _report(report: RunReport, before: dict[str, Any], differences: list[Difference], output: Output) -> None:
+    """Both results side by side and ``repro.rerun/1``; then raise what ended the run, if anything did."""
+    from toolkit.report.terminal import comparison
+
+    after = launch_document(report.folder.path, report.manifest)
+    document = rerun_document(before, after, differences)
+    comparison(before, after, output)
+    if report.error is None:
+        output.document(document)
+        return
+    output.document({**document, "error": error_document(report.error)})
+    raise Reported(report.error)
 
 
 def _original(folder: RunFolder) -> tuple[dict[str, Any], Plan]:
@@ -114,6 +132,7 @@ def _differences(original: RunFolder, prepared: Prepared) -> list[Difference]:
         "images": image_documents(prepared),
         "host": prepared.host,
         "tool_version": __version__,
+        "telemetry": list(prepared.telemetry),
     }
     return setup_differences(before, now)
 

@@ -31,13 +31,15 @@ def read_evidence(path: Path) -> Evidence:
 
 def evidence_of(journal: Journal) -> Evidence:
     """The evidence in a journal that was read."""
-    walk = _Walk()
+    walk = Walk()
     for record in journal.records:
         walk.record(record)
     return walk.evidence(journal.truncated_bytes)
 
 
-class _Walk:
+class Walk:
+    """Takes records one by one. Between two, what it has gathered may be looked at, as ``toolkit.telemetry`` does."""
+
     def __init__(self) -> None:
         self.reader = LineReader()
         self.parts: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from toolkit.errors import ContainerFailed, EngineLost, EngineRefused
 from toolkit.launch.containers import Wiring, backend_container, sdk_container, stop_after_seconds
 from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.interrupts import Interrupts
+from toolkit.launch.onlooker import Onlooker
 from toolkit.launch.pair import Member, Pair
 from toolkit.launch.terminate import Ending, Evidence
 from toolkit.launch.watch import Watch
@@ -26,6 +27,7 @@ from toolkit.model.container import ContainerSpec
 from toolkit.model.evidence import Finding
 from toolkit.model.plan import CellPlan
 from toolkit.owner import Owner
+from toolkit.proto.agent_pb2 import Record
 
 # Beyond the moment at which the agent itself ends a hung program: one that cannot even do that (its memory thrashes) is
 # ended from here, and before the backend's own end comes, or that would seem to have gone first.
@@ -55,11 +57,12 @@ class AttemptInputs:
 
 @dataclass(frozen=True)
 class Hands:
-    """What an attempt works with: the engine, Ctrl-C, and a way to say what it is doing."""
+    """What an attempt works with: the engine, Ctrl-C, a way to say what it is doing, and who else is told."""
 
     engine: Engine
     interrupts: Interrupts
     progress: Callable[[str], None]
+    onlooker: Onlooker = field(default_factory=Onlooker)
 
 
 @dataclass
@@ -84,6 +87,7 @@ class AttemptRunner:
         self._folder = folder
         self._interrupts = hands.interrupts
         self._progress = hands.progress
+        self._onlooker = hands.onlooker
         self._events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._t0_ns: int | None = None
         self._next_window = 0
@@ -95,9 +99,7 @@ class AttemptRunner:
         with ExitStack() as stack:
             self._folder.prepare(backend=self._inputs.backend_image is not None)
             stack.callback(self._folder.close)
-            collector = stack.enter_context(
-                Collector(lambda role, record: self._events.put(("record", (role, record))))
-            )
+            collector = stack.enter_context(Collector(self._heard))
             wiring = self._wiring(collector)
             found = self._specs(wiring)
             pair = stack.enter_context(Pair(self._engine, self._labels(), self._interrupts.hold))
@@ -109,7 +111,13 @@ class AttemptRunner:
             except EngineLost as problem:
                 found.evidence.engine_lost = problem.cause or problem.title
                 pair.kill_processes()
+            self._onlooker.step("removing")
             return found
+
+    def _heard(self, role: str, record: Record) -> None:
+        """A record on a stream: the flow first, then whoever looks on."""
+        self._events.put(("record", (role, record)))
+        self._onlooker.record(role, record)
 
     def _wiring(self, collector: Collector) -> tuple[Wiring, Wiring]:
         socket = str(collector.folder)
@@ -140,6 +148,7 @@ class AttemptRunner:
         members = [backend, sdk] if backend else [sdk]
         found.warnings = tuple(warning for member in members for warning in member.warnings)
         found.watch.attach({member.role: member.id for member in members})
+        self._onlooker.step("created")
         self._progress("starting")
         if backend is not None:
             self._start(backend, found.evidence.backend)

@@ -64,6 +64,7 @@ class Prepared:
     facts: EngineFacts
     chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
     model: HeldModel | None = None  # the user's own, where it lies on this machine: never written down
+    telemetry: tuple[str, ...] = ()  # channels that are on: a condition of the observation, not of the definition
 
 
 @dataclass
@@ -194,7 +195,9 @@ def _attempt(
         resolver="/dev/null",
         model_source=str(prepared.model.path) if prepared.model is not None else "",
     )
+    hands.onlooker.begins(folder.id, cell, turn.launch, attempt)
     found = AttemptRunner(hands, inputs, files).run()
+    hands.onlooker.step("removed")
     found.findings = model_findings(cell, prepared.model)
     hands.progress("judging")
     outcome = judge_attempt(inputs, found, files)
@@ -204,6 +207,7 @@ def _attempt(
     if cell.drive == "bench" and said.exists():  # there is none when the SDK never started
         files.write_bytes("bench.txt", bench_text(said.read_bytes()))
     files.write("result.json", outcome.result)
+    hands.onlooker.ends(outcome.result, outcome.readback, files)
     return outcome
 
 
@@ -255,6 +259,7 @@ def _write_setup(folder: RunFolder, prepared: Prepared) -> None:
             "base": prepared.base_state,
             "host": prepared.host,
             "chain": prepared.chain,
+            "telemetry": list(prepared.telemetry),
         },
     )
     # Last: a folder with a plan is a run, and one that is cut off before it is nothing.
