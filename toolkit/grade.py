@@ -22,6 +22,7 @@ class GradeEvidence:
     shared_cpus: bool = False
     virtual_machine: bool = False
     interference_judged: bool = False
+    shared_cores: bool = False
 
 
 def grade(evidence: GradeEvidence) -> Grade:
@@ -30,6 +31,8 @@ def grade(evidence: GradeEvidence) -> Grade:
     if evidence.gates_recorded:
         reasons_d.append("timing gates recorded, not judged")
     reasons_c = ["measured CPUs are shared with agent, backend or host program"] if evidence.shared_cpus else []
+    if evidence.shared_cores:
+        reasons_c.append("measured cores are shared: agent, backend or host program run on hardware siblings")
     if not evidence.interference_judged:
         reasons_c.append("interference not judged")
     reasons_b = ["virtual machine"] if evidence.virtual_machine else []

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from toolkit.arms import backend_arms, check_arms, check_place, concurrency, number, runtime_arms
 from toolkit.errors import UsageError
-from toolkit.host.topology import Placement
+from toolkit.host.placement import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
 from toolkit.model.cpulist import parse_cpulist
 from toolkit.model.names import arm_name, cell_id
@@ -161,17 +161,29 @@ def _cell(request: Request, choice: Choice, placement: Placement) -> CellPlan:
 
 
 def _place(request: Request, placement: Placement) -> dict[str, Any]:
-    """Who sits where."""
+    """Who sits where, and what follows from how many CPUs that are."""
     measured = float(len(parse_cpulist(placement.cpus)))
+    return _seats(placement) | {"gomaxprocs": int(number("gomaxprocs", request.arms.get("gomaxprocs"), measured))}
+
+
+def _seats(placement: Placement) -> dict[str, Any]:
     return {
         "cpus": placement.cpus,
         "mems": placement.mems,
         "agent_cpus": placement.agent_cpus,
         "backend_cpus": placement.backend_cpus,
         "housekeeping_cpus": placement.housekeeping_cpus,
+        "idle_cpus": placement.idle_cpus,
         "shared_cpus": placement.shared,
-        "gomaxprocs": int(number("gomaxprocs", request.arms.get("gomaxprocs"), measured)),
+        "shared_cores": placement.shared_cores,
+        "lane_notes": (*placement.notes, *(f"warning: {text}" for text in placement.warnings)),
     }
+
+
+def moved(plan: Plan, placement: Placement) -> Plan:
+    """The same plan on another lane. Lanes are equal: nothing else of a plan depends on which of them it is."""
+    seats = _seats(placement)
+    return replace(plan, cells=tuple(replace(cell, **seats) for cell in plan.cells))
 
 
 def _load(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:

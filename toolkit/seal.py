@@ -169,6 +169,7 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
             unwitnessed=tuple(_unwitnessed(constraints)),
             gates_recorded=any(cell.timing_gates == "record" for cell in plan.cells),
             shared_cpus=any(cell.shared_cpus for cell in plan.cells),
+            shared_cores=any(cell.shared_cores for cell in plan.cells),
             virtual_machine=setup["host"].get("virtualization") != "none",
         )
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.errors import HostUnfit, UsageError
-from toolkit.host.topology import Topology, nearest_cpus, place, read_topology
+from toolkit.host.topology import Topology, nearest_cpus, place
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 
 ONE = Topology((0,), {0: (0,)}, 1 << 30)
@@ -17,10 +15,10 @@ TWO = Topology((0, 1), {0: (0, 1)}, 8 << 30)
 NUMA = Topology(tuple(range(16)), {0: tuple(range(8)), 1: tuple(range(8, 16))}, 64 << 30)
 
 
-def test_agent_and_backend_take_the_highest_cpus_outside() -> None:
+def test_the_backend_is_near_and_the_agent_takes_the_highest_cpu_outside() -> None:
     placement = place(NUMA, "0-3")
-    assert (placement.agent_cpus, placement.backend_cpus) == ("15", "11-14")
-    assert placement.housekeeping_cpus == "4-10,15"
+    assert (placement.agent_cpus, placement.backend_cpus) == ("15", "4-7")
+    assert placement.housekeeping_cpus == "8-15"
     assert placement.mems == "0"
     assert not placement.shared
 
@@ -86,30 +84,3 @@ def test_a_memory_node_that_is_not_here(text: str) -> None:
 def test_a_malformed_memory_node() -> None:
     with pytest.raises(UsageError, match="memory nodes"):
         place(TWO, "0", "x")
-
-
-def write(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-
-
-def test_a_machine_is_read_from_sysfs(tmp_path: Path) -> None:
-    node = "sys/devices/system/node"
-    write(
-        tmp_path,
-        {
-            "sys/devices/system/cpu/online": "0-2,4\n",
-            f"{node}/node0/cpulist": "0-2\n",
-            f"{node}/node1/cpulist": "4\n",
-            f"{node}/node2/cpulist": "\n",
-            f"{node}/possible": "0-2\n",
-            "proc/meminfo": "MemTotal:       1024 kB\n",
-        },
-    )
-    assert read_topology(tmp_path) == Topology((0, 1, 2, 4), {0: (0, 1, 2), 1: (4,), 2: ()}, 1024 * 1024)
-
-
-def test_a_machine_without_nodes_has_one(tmp_path: Path) -> None:
-    write(tmp_path, {"sys/devices/system/cpu/online": "0-1\n", "proc/meminfo": "MemTotal: 4 kB\n"})
-    assert read_topology(tmp_path).nodes == {0: (0, 1)}

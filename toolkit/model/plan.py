@@ -33,7 +33,9 @@ class CellPlan:
     """One cell and everything that fixes how a launch of it runs.
 
     CPU and node fields are kernel lists. ``cpus`` are the measured CPUs; ``housekeeping_cpus`` are the host
-    program's own. ``shared_cpus`` is true when agent, backend or host had to sit on measured CPUs.
+    program's own. ``shared_cpus`` is true when agent, backend or host had to sit on measured CPUs, ``shared_cores``
+    when on hardware siblings of these. ``idle_cpus`` are siblings that nobody may use, leased with the measured ones.
+    ``lane_notes`` say why this lane.
 
     ``arms`` are the settings that ``arm`` names (a long name is cut, so it cannot be read back).
     ``asked_as`` is the alias the user typed, if any; ``null_sdk``: this is the null SDK;
@@ -111,6 +113,9 @@ class CellPlan:
     backend_pids: int = 256
     arms: Mapping[str, str] = field(default_factory=dict)
     schedule_sha256: str = ""
+    idle_cpus: str = ""
+    shared_cores: bool = False
+    lane_notes: tuple[str, ...] = ()
 
     @property
     def synthetic_model(self) -> bool:
@@ -178,6 +183,7 @@ def _cell(value: Mapping[str, Any]) -> CellPlan:
     return replace(
         cell,
         backend_command=tuple(cell.backend_command),
+        lane_notes=tuple(cell.lane_notes),
         models={kind: tuple(files) for kind, files in cell.models.items()},
         model_file=ModelFile(**own) if own is not None else None,
     )

@@ -65,9 +65,10 @@ def best_grade(around: Surroundings, findings: list[Finding]) -> str | None:
     if any(finding.state == "fail" for finding in findings):
         return None
     try:
-        shared = placement_of(around).shared
+        placed = placement_of(around)
     except (HostUnfit, UsageError):
         return None
     machines = (Virtualization.id, Wsl.id, Desktop.id)
     virtual = any(one.state == "warn" for one in findings if one.id in machines)
-    return grade(GradeEvidence(shared_cpus=shared, virtual_machine=virtual)).letter
+    evidence = GradeEvidence(shared_cpus=placed.shared, shared_cores=placed.shared_cores, virtual_machine=virtual)
+    return grade(evidence).letter
