@@ -1,159 +1,220 @@
-"""Lane leases: exclusive CPUs between processes and users of one machine.
+"""Lane leases: exclusive cores between processes and users of one machine.
 
-One lock file per CPU in one machine-wide folder, held with flock(2): the kernel releases it whatever happens to us.
-The file's content names the owner for people and for ``doctor``; the lock alone decides. A lane is free only if its
-locks are free *and* no labelled container sits on its CPUs.
+One lock file per CPU in one machine-wide folder, held with flock(2): the kernel releases it whatever happens to us. A
+lease takes every hardware thread of its measured cores, so that CPU 0 and its sibling can never have two owners. The
+content of a file names the owner for people and for ``doctor``; the lock alone decides. A lane is free only if its
+locks are free *and* no labelled container of a living command sits on its cores; one of a dead command is ended first.
+
+Locks of one lease are taken under a gate, all or none: nobody ever sees, or is refused because of, half a lease.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN, Engine
-from toolkit.errors import HostUnfit, LaneBusy
-from toolkit.model.cpulist import format_cpulist, parse_cpulist
-from toolkit.owner import current_owner, owner_from_labels, provably_dead
+from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN, Engine, OwnedContainer
+from toolkit.errors import LaneBusy
+from toolkit.lease_files import Holder, holders, lanes_folder, open_lock, ready_folder, write_owner
+from toolkit.model.cpulist import parse_cpulist
+from toolkit.model.topology import Topology
+from toolkit.owner import owner_from_labels, provably_dead
+
+__all__ = ["Lane", "lanes_folder", "lease", "lease_first"]
 
 _POLL_SECONDS = 0.2
+_GATE = "gate.lock"
+_GATE_POLL_SECONDS = 0.002
+_GATE_SECONDS = 10.0  # it is held for a millisecond; a holder that was stopped (SIGSTOP) must not stop everybody
 
 
-def lanes_folder() -> Path:
-    """The machine-wide folder: ``$REPRO_LANES``, else ``/run/lock/sealbench``, else the same under ``/tmp``."""
-    chosen = os.environ.get("REPRO_LANES")
-    if chosen:
-        return Path(chosen)
-    base = Path("/run/lock") if os.access("/run/lock", os.W_OK) else Path("/tmp")
-    return base / "sealbench"
+@dataclass(frozen=True)
+class Lane:
+    """What a lease is of (kernel lists). ``idle``: siblings of the measured CPUs, ``shared``: agent's and backend's."""
+
+    cpus: str
+    idle: str = ""
+    shared: str = ""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A lane as sets: the CPUs that must be ours alone, and those where only nobody may measure."""
+
+    alone: frozenset[int]
+    beside: frozenset[int]
 
 
 @contextmanager
-def lease(cpus: str, engine: Engine, *, shared: str = "", wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold the lane of these CPUs (kernel list) for the body.
+def lease(
+    cpus: str, engine: Engine, *, shared: str = "", wait_seconds: float = 0.0, topology: Topology | None = None
+) -> Iterator[None]:
+    """Hold the lane of these CPUs (kernel list) for the body; see ``lease_first``."""
+    with lease_first([Lane(cpus, shared=shared)], engine, wait_seconds=wait_seconds, topology=topology):
+        yield
 
-    ``shared`` are the CPUs of agent and backend: others may put theirs there, too, but nobody may measure on them.
-    Raises LaneBusy when somebody else holds one of them after ``wait_seconds``; HostUnfit when no lock can be made.
+
+@contextmanager
+def lease_first(
+    lanes: Sequence[Lane],
+    engine: Engine,
+    *,
+    wait_seconds: float = 0.0,
+    recover: Callable[[], None] | None = None,
+    waiting: Callable[[str], None] = lambda _: None,
+    topology: Topology | None = None,
+) -> Iterator[int]:
+    """Hold the first lane that is free, for the body; which it is.
+
+    ``shared`` CPUs of a lane may be shared with other lanes' agents and backends, but nobody may measure on their
+    cores. ``recover`` ends what dead commands left behind; it is called, under our locks, when a container of one sits
+    on the lane. ``waiting`` is told once who is waited for. Raises LaneBusy when every lane is held by somebody else
+    after ``wait_seconds``; HostUnfit when no lock can be made.
     """
+    machine = topology or _here()
+    claims = [_claim(lane, machine) for lane in lanes]
+    clean = recover or (lambda: _remove_orphans(engine))
     deadline = time.monotonic() + wait_seconds
+    told = False
     while True:
-        with ExitStack() as held:
-            holder = _try_all(parse_cpulist(cpus), _beside(cpus, shared), held) or _container_on(engine, cpus, shared)
-            if holder is None:
-                yield
-                return
+        found = []
+        for index, claim in enumerate(claims):
+            with ExitStack() as held:
+                holder = _try(claim, held) or _occupied(engine, claim, machine, clean)
+                if holder is None:
+                    yield index
+                    return
+            found.append(holder)
         if time.monotonic() >= deadline:
-            raise LaneBusy(
-                f"CPU {cpus} is busy", holder, "wait for it (--wait SECONDS), or choose other CPUs with --cpus"
-            )
-        time.sleep(_POLL_SECONDS)
+            raise _busy(lanes, found)
+        if not told:
+            waiting(found[0])
+            told = True
+        # Apart by chance: two that wait for the same lane do not stay in step.
+        time.sleep(min(_POLL_SECONDS * random.uniform(0.5, 1), max(0.0, deadline - time.monotonic()) + 0.001))
 
 
-def _beside(cpus: str, shared: str) -> tuple[int, ...]:
-    measured = set(parse_cpulist(cpus))
-    return tuple(cpu for cpu in parse_cpulist(shared) if cpu not in measured) if shared else ()
+def _here() -> Topology:
+    from toolkit.host.topology import read_topology
+
+    return read_topology()
 
 
-def _try_all(cpus: tuple[int, ...], shared: tuple[int, ...], held: ExitStack) -> str | None:
-    """Lock every CPU, never waiting, so that two leases cannot deadlock; who holds the first that is taken, or None."""
-    folder = _ready_folder()
-    for cpu in (*cpus, *shared):
-        path = folder / f"cpu{cpu}.lock"
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if cpu in cpus else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return f"CPU {cpu} is leased by {_read_owner(path)}"
-        if cpu in cpus:
-            held.callback(_release, descriptor)
-            _write_owner(descriptor)
-        else:
-            held.callback(os.close, descriptor)
+def _claim(lane: Lane, topology: Topology) -> _Claim:
+    """Every hardware thread of the measured cores, whether we may run there or not, and what stands beside them."""
+    measured = _cpus(lane.cpus)
+    alone = measured | _cpus(lane.idle) | set(topology.siblings(measured))
+    return _Claim(frozenset(alone), frozenset(_cpus(lane.shared) - alone))
+
+
+def _cpus(text: str) -> set[int]:
+    return set(parse_cpulist(text)) if text else set()
+
+
+def _busy(lanes: Sequence[Lane], found: Sequence[str]) -> LaneBusy:
+    remedy = "wait for it (--wait SECONDS), or choose other CPUs with --cpus"
+    if len(lanes) == 1:
+        return LaneBusy(f"CPU {lanes[0].cpus} is busy", found[0], remedy)
+    pairs = enumerate(zip(lanes, found, strict=True), 1)
+    each = "; ".join(f"lane {number} (CPU {lane.cpus}): {holder}" for number, (lane, holder) in pairs)
+    return LaneBusy(f"all {len(lanes)} lanes are busy", each, "wait for one (--wait SECONDS), or launch later")
+
+
+def _try(claim: _Claim, held: ExitStack) -> str | None:
+    """Take every lock or none, never waiting for one; who holds the first that is taken, or None."""
+    folder = ready_folder()
+    with _gate(folder) as stuck:
+        if stuck is not None:
+            return stuck
+        with ExitStack() as taken:
+            for cpu in sorted(claim.alone | claim.beside):
+                alone = cpu in claim.alone
+                path = folder / f"cpu{cpu}.lock"
+                descriptor = open_lock(path)
+                taken.callback(os.close, descriptor)
+                try:
+                    fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return f"CPU {cpu} is leased by {_named(holders(path))}"
+                if alone:
+                    taken.callback(_wipe, descriptor)
+                    write_owner(descriptor, claim.alone)
+            held.push(taken.pop_all())
     return None
 
 
-def _ready_folder() -> Path:
-    folder = lanes_folder()
+@contextmanager
+def _gate(folder: Path) -> Iterator[str | None]:
+    """Only one process at a time takes locks; None when that is us, else who keeps everybody out."""
+    path = folder / _GATE
+    descriptor = open_lock(path)
     try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            # Past the umask, and only a folder of our own making: a user may have named one that is private.
-            with suppress(PermissionError):
-                folder.chmod(0o1777)
-    except OSError as problem:
-        raise HostUnfit(
-            "no lane can be leased",
-            f"the lock folder cannot be made: {problem.strerror}",
-            "set REPRO_LANES to a folder",
-        ) from problem
-    return folder
+        deadline = time.monotonic() + _GATE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield f"the lock folder is kept shut by {_named(holders(path))}"
+                    return
+                time.sleep(_GATE_POLL_SECONDS * random.uniform(0.5, 1.5))
+            else:
+                yield None
+                return
+    finally:
+        os.close(descriptor)
 
 
-def _open(path: Path) -> int:
-    # Without O_CREAT first: fs.protected_regular refuses O_CREAT on another user's file in a sticky folder.
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return _create(path)
-    except OSError as problem:
-        raise _closed(path, problem) from problem
-
-
-def _create(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as problem:
-        raise _closed(path, problem) from problem
-    with suppress(PermissionError):
-        os.fchmod(descriptor, 0o666)  # past the umask: other users must be able to lock it
-    return descriptor
-
-
-def _closed(path: Path, problem: OSError) -> HostUnfit:
-    return HostUnfit(
-        "no lane can be leased",
-        f"{path.name} cannot be opened: {problem.strerror}",
-        "ask the owner of the lock folder, or set REPRO_LANES to another",
-    )
-
-
-def _write_owner(descriptor: int) -> None:
-    owner = current_owner()
-    text = json.dumps({"pid": owner.pid, "start_ticks": owner.start_ticks})
-    with suppress(OSError):  # for people only: the lock alone decides, also on a full disk
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(), 0)
-
-
-def _release(descriptor: int) -> None:
+def _wipe(descriptor: int) -> None:
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
-    os.close(descriptor)
 
 
-def _read_owner(path: Path) -> str:
-    try:
-        return f"process {json.loads(path.read_text())['pid']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"
+def _named(found: Sequence[Holder]) -> str:
+    return " and ".join(holder.text for holder in found) or "another process"
 
 
-def _container_on(engine: Engine, cpus: str, shared: str) -> str | None:
-    """A live owner's labelled container on these CPUs. Orphans are the caller's to clean first."""
-    measured, beside = set(parse_cpulist(cpus)), set(_beside(cpus, shared))
-    for container in engine.owned(LABEL_RUN):
-        label = container.labels.get(LABEL_CPUS, "")
-        owner = owner_from_labels(container.labels)
-        if not container.running or not label or (owner is not None and provably_dead(owner)):
-            continue
-        # Where another's program is measured nobody's backend may be; where its backend is, ours may be, too.
-        wanted = measured | beside if container.labels.get(LABEL_ROLE) == "sdk" else measured
-        taken = wanted & set(parse_cpulist(label))
-        if taken:
-            return f"a container of run {container.labels.get(LABEL_RUN, '?')} runs on CPU {format_cpulist(taken)}"
+def _occupied(engine: Engine, claim: _Claim, topology: Topology, recover: Callable[[], None]) -> str | None:
+    """Whose labelled container sits on this lane; None when none does, after those of dead commands were ended."""
+    found = list(_upon(engine, claim, topology))
+    if any(_dead(container) for container in found):
+        recover()
+        found = list(_upon(engine, claim, topology))
+    for container in found:
+        run, cpus = container.labels.get(LABEL_RUN, "?"), container.labels[LABEL_CPUS]
+        whose = ", whose command is dead and which cannot be removed," if _dead(container) else ""
+        return f"a container of run {run}{whose} runs on CPU {cpus}"
     return None
+
+
+def _upon(engine: Engine, claim: _Claim, topology: Topology) -> Iterable[OwnedContainer]:
+    """Running labelled containers on the cores of this lane."""
+    for container in engine.owned(LABEL_RUN):
+        if not container.running or not container.labels.get(LABEL_CPUS):
+            continue
+        cpus = _cpus(container.labels[LABEL_CPUS])
+        if container.labels.get(LABEL_ROLE) == "sdk":
+            # Where another's program is measured, siblings included, nobody's backend may be.
+            cpus |= set(topology.siblings(cpus))
+            wanted = claim.alone | claim.beside
+        else:
+            wanted = claim.alone  # where its backend is, ours may be, too
+        if wanted & cpus:
+            yield container
+
+
+def _dead(container: OwnedContainer) -> bool:
+    owner = owner_from_labels(container.labels)
+    return owner is not None and provably_dead(owner)
+
+
+def _remove_orphans(engine: Engine) -> None:
+    from toolkit.launch.orphans import remove_orphans
+
+    remove_orphans(engine)
