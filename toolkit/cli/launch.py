@@ -18,7 +18,10 @@ from toolkit.cli.common import (
 
 def launch(
     sdk: of.Sdk,
-    cpus: of.Cpus,
+    cpus: of.Cpus = "",
+    cores: of.Cores = None,
+    lanes: of.Lanes = None,
+    threads_per_core: of.ThreadsPerCore = "1",
     workload: of.Workload = None,
     backend: of.Backend = None,
     sdk_at: of.SdkAt = None,
@@ -55,6 +58,7 @@ def launch(
         from toolkit.arms import parse_arms, parse_memory
         from toolkit.cli.channels import wanted
         from toolkit.cli.launching import LaunchOptions, Selection, launch_cells
+        from toolkit.cli.where import Where
         from toolkit.plan import Request
 
         limit = parse_memory(memory) if memory is not None else None
@@ -63,6 +67,7 @@ def launch(
             sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
         )  # fmt: skip
         selection = Selection(sdk, sdk_at or [], backend, baseline, model)
+        where = Where(cpus, mems, cores, lanes, threads_per_core)
         channels = wanted(prometheus, otlp)
-        options = LaunchOptions(selection, cpus, mems, wait, base, no_cache, dry_run, channels)
+        options = LaunchOptions(selection, where, wait, base, no_cache, dry_run, channels)
         launch_cells(request, options, Folders(runs, store, catalogue), output)

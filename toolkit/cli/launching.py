@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import Reported, UsageError
 from toolkit.output import Output
-from toolkit.plan import Choice, Request, make_plan
+from toolkit.plan import Choice, Request, make_plan, moved
 
 if TYPE_CHECKING:
     from toolkit.catalogue import Catalogue
     from toolkit.cli.common import Folders
+    from toolkit.cli.where import Where
     from toolkit.fetch.store import Store
-    from toolkit.host.topology import Topology
+    from toolkit.host.placement import Placement
     from toolkit.launch.interrupts import Interrupts
     from toolkit.launch.onlooker import Onlooker
     from toolkit.launch.prepare import World
@@ -41,8 +42,7 @@ class LaunchOptions:
     """What ``launch`` was told beside the request."""
 
     selection: Selection
-    cpus: str
-    mems: str
+    where: Where
     wait_seconds: float
     base: str | None
     no_cache: bool
@@ -54,14 +54,18 @@ def launch_cells(request: Request, options: LaunchOptions, folders: Folders, out
     """Plan, prepare, execute, report; raises the error of the first failing launch after the report."""
     from toolkit.catalogue import load_catalogue
     from toolkit.cli.channels import channels_of
+    from toolkit.cli.where import leased, placements
     from toolkit.host.topology import read_topology
     from toolkit.launch.prepare import check_host
 
     catalogue, topology = load_catalogue(folders.catalogue), read_topology()
-    plan, choices = planned(request, options, catalogue, topology, folders, output)
+    lanes = placements(topology, options.where)
+    plan, choices = planned(request, options, catalogue, lanes[0], folders, output)
     if options.dry_run:
         show_plan(plan, output)
         return
+    for warning in lanes[0].warnings:
+        output.talk(f"warning: {warning}")
     check_host(plan, topology)  # before the engine is asked for anything
     with (
         channels_of(options.channels, plan, output) as onlooker,
@@ -74,7 +78,14 @@ def launch_cells(request: Request, options: LaunchOptions, folders: Folders, out
         prepared = prepare(world, plan, choices, build, model=options.selection.model)
         if options.channels is not None:
             prepared = replace(prepared, telemetry=options.channels.names)
-        report = run_prepared(prepared, world, interrupts, options.wait_seconds, output, onlooker)
+        # Built first, then leased: a build may take minutes, and no lane is closed to others meanwhile.
+        with leased(world, lanes, options.wait_seconds, output) as lane:
+            if lane is not lanes[0]:
+                again = prepare(
+                    world, moved(plan, lane), choices, replace(build, no_cache=False), model=options.selection.model
+                )
+                prepared = replace(again, telemetry=prepared.telemetry)
+            report = run_held(prepared, world, interrupts, output, onlooker)
         report_run(report, prepared.plan, output)
 
 
@@ -82,14 +93,13 @@ def planned(
     request: Request,
     options: LaunchOptions,
     catalogue: Catalogue,
-    topology: Topology,
+    placement: Placement,
     folders: Folders,
     output: Output,
 ) -> tuple[Plan, list[Choice]]:
     """The plan of what was selected, and the catalogue entries of its cells in the plan's order."""
     from toolkit.cli.choose import cannot, choose
     from toolkit.fetch.own_model import read_model
-    from toolkit.host.topology import place
 
     selection = options.selection
     choices = choose(
@@ -107,7 +117,7 @@ def planned(
         request = replace(request, model=read_model(selection.model))
     if selection.sdk_at:
         choices = at_versions(choices, selection.sdk_at, folders, output)
-    return make_plan(request, choices, place(topology, options.cpus, options.mems)), choices
+    return make_plan(request, choices, placement), choices
 
 
 def at_versions(choices: list[Choice], versions: list[str], folders: Folders, output: Output) -> list[Choice]:
@@ -172,19 +182,25 @@ def run_prepared(
     output: Output,
     onlooker: Onlooker | None = None,
 ) -> RunReport:
-    """Lease the lane, run the plan, seal. ``onlooker`` is told of each attempt as it happens."""
+    """Lease the plan's lane, run the plan, seal. ``onlooker`` is told of each attempt as it happens."""
+    from toolkit.cli.where import leased
+
+    with leased(world, prepared.plan.cells[:1], wait_seconds, output):
+        return run_held(prepared, world, interrupts, output, onlooker)
+
+
+def run_held(
+    prepared: Prepared, world: World, interrupts: Interrupts, output: Output, onlooker: Onlooker | None = None
+) -> RunReport:
+    """Run the plan on a lane that is leased, seal."""
     from toolkit.host.knobs.journal import state_folder
     from toolkit.host.knobs.tune import tuned_knobs
     from toolkit.launch.attempt import Hands
     from toolkit.launch.run import execute
-    from toolkit.lease import lease
 
     if tuned := tuned_knobs(state_folder()):
         output.talk(f"this host is tuned: {', '.join(tuned)} (afterwards: sudo repro host undo)")
-    cell = prepared.plan.cells[0]
-    shared = f"{cell.agent_cpus},{cell.backend_cpus}"
-    lane = lease(cell.cpus, world.engine, shared=shared, wait_seconds=wait_seconds)
-    with lane, progress_line(output) as progress:
+    with progress_line(output) as progress:
         hands = Hands(world.engine, interrupts, progress)
         return execute(prepared, replace(hands, onlooker=onlooker) if onlooker else hands, world.runs)
 

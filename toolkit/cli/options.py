@@ -13,6 +13,16 @@ Sdk = Annotated[list[str], typer.Option("--sdk", help="SDK id or alias; repeat i
 Cpus = Annotated[
     str, typer.Option("--cpus", help="Measured CPUs as a list, such as 0-7. --cpus 2 is CPU number 2, not two CPUs.")
 ]
+Cores = Annotated[
+    int | None, typer.Option("--cores", metavar="N", help="Instead of --cpus: N whole cores, chosen for you.")
+]
+Lanes = Annotated[
+    int | None,
+    typer.Option("--lanes", metavar="N", help="Instead of --cpus: N equal lanes; this command takes the first free."),
+]
+ThreadsPerCore = Annotated[
+    str, typer.Option(metavar="1|all", help="With --cores or --lanes: measured threads of each core; the rest is idle.")
+]
 Workload = Annotated[str | None, typer.Option(help="Workload (default: the SDK's first).")]
 Backend = Annotated[str | None, typer.Option(help="Backend (default: the workload's first).")]
 SdkAt = Annotated[
@@ -29,7 +39,9 @@ Model = Annotated[
     Path | None,
     typer.Option("--model", metavar="FILE.gguf", help="A model of your own for engine or backend, recorded by digest."),
 ]
-Mems = Annotated[str, typer.Option(help="Memory nodes (default: those of --cpus).")]
+Mems = Annotated[
+    str, typer.Option(help="Memory nodes (default: those of the CPUs). With --cores or --lanes: cores of these only.")
+]
 Memory = Annotated[str | None, typer.Option(help="Memory limit of the SDK's container, such as 512m; never any swap.")]
 MemPolicy = Annotated[str, typer.Option(help="bind, interleave, preferred or none.")]
 Launches = Annotated[int, typer.Option(help="Launches of each cell: the unit of replication.")]

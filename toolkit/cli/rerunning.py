@@ -78,16 +78,26 @@ def _original(folder: RunFolder) -> tuple[dict[str, Any], Plan]:
 
 
 def check_cpus(plan: Plan, topology: Topology) -> None:
-    """The same CPU and node numbers must exist here: another placement would be another experiment."""
-    from toolkit.host.topology import place
+    """The run's very CPUs and nodes must be usable here, siblings included: another placement is another experiment.
+
+    Raises HostUnfit.
+    """
+    from toolkit.host.placement import place
+    from toolkit.model.cpulist import format_cpulist, parse_cpulist
 
     for cell in plan.cells:
-        placement = place(topology, cell.cpus, cell.mems)
-        if (placement.agent_cpus, placement.backend_cpus) != (cell.agent_cpus, cell.backend_cpus):
+        here = place(topology, cell.cpus, cell.mems)
+        seats = {"agent": cell.agent_cpus, "backend": cell.backend_cpus, "host program": cell.housekeeping_cpus}
+        lost = [
+            f"{who} ran on CPU {cpus}" for who, cpus in seats.items() if set(parse_cpulist(cpus)) - set(topology.cpus)
+        ]
+        # A plan without notes is older than idle CPUs are.
+        if cell.lane_notes and not cell.shared_cores and here.idle_cpus != cell.idle_cpus:
+            lost.append(f"siblings of measured CPUs were '{cell.idle_cpus}' and are '{here.idle_cpus}'")
+        if lost:
             raise HostUnfit(
-                "this machine would place the run differently",
-                f"agent and backend ran on CPUs {cell.agent_cpus} and {cell.backend_cpus}; here they would take "
-                f"{placement.agent_cpus} and {placement.backend_cpus}",
+                "this machine cannot place the run as it was",
+                f"{'; '.join(lost)}; the CPUs that can be used here are {format_cpulist(topology.cpus)}",
                 f"launch it anew: repro launch --sdk {cell.sdk} --workload {cell.workload} --cpus {cell.cpus}",
             )
 
