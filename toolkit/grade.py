@@ -15,7 +15,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class GradeEvidence:
-    """What a grade is decided on."""
+    """What a grade is decided on. ``interference``: sentences, what was found or why it could not be judged."""
 
     unwitnessed: tuple[str, ...] = ()
     gates_recorded: bool = False
@@ -23,18 +23,20 @@ class GradeEvidence:
     virtual_machine: bool = False
     interference_judged: bool = False
     shared_cores: bool = False
+    interference: tuple[str, ...] = ()
 
 
 def grade(evidence: GradeEvidence) -> Grade:
-    """D for anything unwitnessed or unjudged by rule, C for shared CPUs or unjudged interference, B in a VM, else A."""
+    """D for anything unwitnessed or unjudged by rule, C for shared CPUs or interference, B in a VM, else A."""
     reasons_d = [f"unwitnessed: {row}" for row in evidence.unwitnessed]
     if evidence.gates_recorded:
         reasons_d.append("timing gates recorded, not judged")
     reasons_c = ["measured CPUs are shared with agent, backend or host program"] if evidence.shared_cpus else []
     if evidence.shared_cores:
         reasons_c.append("measured cores are shared: agent, backend or host program run on hardware siblings")
-    if not evidence.interference_judged:
+    if not evidence.interference_judged and not evidence.interference:
         reasons_c.append("interference not judged")
+    reasons_c += evidence.interference
     reasons_b = ["virtual machine"] if evidence.virtual_machine else []
     for letter, reasons in (("D", reasons_d), ("C", reasons_c), ("B", reasons_b)):
         if reasons:

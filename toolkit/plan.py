@@ -16,6 +16,7 @@ from toolkit.errors import UsageError
 from toolkit.host.placement import Placement
 from toolkit.model.catalogue import BackendEntry, SdkEntry, WorkloadEntry
 from toolkit.model.cpulist import parse_cpulist
+from toolkit.model.interference import default_budget
 from toolkit.model.names import arm_name, cell_id
 from toolkit.model.plan import DRIVES, CellPlan, Drive, Gates, MemPolicy, ModelFile, Plan, Turn
 from toolkit.model.schedule import schedule_digest
@@ -51,6 +52,7 @@ class Request:
     bench_time_seconds: float = 30.0
     arms: Mapping[str, str] = field(default_factory=dict)
     model: ModelFile | None = None
+    budget: Mapping[str, float | None] = field(default_factory=default_budget)
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _load(request: Request, choice: Choice, drive: Drive) -> dict[str, Any]:
         "sample_hz": request.sample_hz,
         "window_seconds": 10.0,
         "timing_gates": cast(Gates, request.timing_gates),
+        "interference_budget": dict(request.budget),
         "bench_count": request.bench_count,
         "bench_time_seconds": request.bench_time_seconds,
     }

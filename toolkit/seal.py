@@ -28,6 +28,7 @@ from toolkit.launch.folder import (
     remove_owner,
     run_folders,
 )
+from toolkit.ledger import reasons_against
 from toolkit.model.evidence import Evidence, Finding, LaunchFacts, Termination
 from toolkit.model.names import on_disk
 from toolkit.model.plan import Plan, plan_from_json
@@ -171,6 +172,8 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
             shared_cpus=any(cell.shared_cpus for cell in plan.cells),
             shared_cores=any(cell.shared_cores for cell in plan.cells),
             virtual_machine=setup["host"].get("virtualization") != "none",
+            interference_judged=True,
+            interference=_interference(folder, plan),
         )
     )
     cells = [_cell(cell.cell, results[cell.cell], cell.launches) for cell in plan.cells]
@@ -198,6 +201,16 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
         "chain": setup.get("chain", {"parent": None}),
         "telemetry": setup.get("telemetry", []),
     }
+
+
+def _interference(folder: RunFolder, plan: Plan) -> tuple[str, ...]:
+    """What the ledgers of the attempts that count have against a better grade, each reason once."""
+    reasons: dict[str, None] = {}
+    for cell in plan.cells:
+        last = {launch: files for launch, _attempt, files in attempt_folders(folder, cell.cell)}
+        ledgers = [read_json(path) for files in last.values() if (path := files.path / "ledger.json").exists()]
+        reasons |= dict.fromkeys(reasons_against(ledgers, cell.interference_budget, cell.cpus))
+    return tuple(reasons)
 
 
 def _own_models(plan: Plan) -> list[dict[str, Any]]:
@@ -285,9 +298,18 @@ def launch_entry(result: dict[str, Any]) -> dict[str, Any]:
         "termination": result["termination"],
         "windows": len(result["windows"]),
         "tainted_windows": sum(1 for window in result["windows"] if window["tainted"]),
+        "taints": _taints(result),
+        "headline_seconds": result.get("headline_seconds"),
         "recorded": [one["gate"] for one in result.get("recorded", [])],
         "steady_state": result.get("steady_state", {}).get("verdict", "not-judged"),
     }
+
+
+def _taints(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every taint with its window; null for what no window covers."""
+    rest = result.get("rest") or {}
+    found = [{"window": window["index"], **one} for window in result["windows"] for one in window.get("taints", ())]
+    return found + [{"window": None, **one} for one in rest.get("taints", ())]
 
 
 def _language(results: Iterable[list[dict[str, Any]]], images: list[dict[str, Any]]) -> dict[str, Any]:

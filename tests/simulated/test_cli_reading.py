@@ -133,7 +133,7 @@ def test_list_runs_tells_sealed_running_dead_and_damaged_apart(repro: Repro, tmp
     done = repro("list", "runs", "--json")
     assert problems(done.json, "list") == []
     assert [one["state"] for one in done.json["runs"]] == ["complete", "unsealed", "running", "damaged", "damaged"]
-    assert done.json["runs"][0]["grade"] == "C"
+    assert done.json["runs"][0]["grade"] == "B"
     assert done.json["runs"][1]["cells"] == [CELL]
     assert repro("list", "runs").out.count("20260") == 5
 
@@ -152,7 +152,7 @@ def test_show_the_last_run(repro: Repro, tmp_path: Path) -> None:
     sealed_run(tmp_path / "runs")
     done = repro("show")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"run {RUN_ID}: valid\ngrade C")
+    assert done.out.startswith(f"run {RUN_ID}: valid\ngrade B")
     assert "no interval: one launch" in done.out
 
 
@@ -317,7 +317,7 @@ def test_doctor_with_an_engine(repro: Repro, engine: FakeEngine, tmp_path: Path)
     done = repro("doctor", "--json")
     assert done.code == 0
     assert problems(done.json, "doctor") == []
-    assert done.json["grade"] == "C"
+    assert done.json["grade"] in ("A", "B", "C")  # this machine's own, the engine apart
     assert [path.name for path in tmp_path.iterdir()] == []
     assert [call.method for call in engine.calls] == ["facts"]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.support.interference import ledger_of
 from tests.support.journals import Load, backend_journal, cell_plan, evidence, launch_journal
 from toolkit.analyse.result import build_result
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
 from toolkit.launch.folder import RunFolder, write_json
 from toolkit.model.evidence import LaunchFacts
+from toolkit.model.interference import default_budget
 from toolkit.model.plan import CellPlan, Plan, Turn
 from toolkit.owner import Owner
 from toolkit.readback.decide import Observation, decide
@@ -109,12 +111,14 @@ def setup_document(cells: Iterable[CellPlan]) -> dict[str, Any]:
 _results: dict[str, dict[str, Any]] = {}
 
 
-def result_of(cell: CellPlan, load: Load | None, launch: int) -> dict[str, Any]:
+def result_of(
+    cell: CellPlan, load: Load | None, launch: int, foreign: Mapping[int, float] | None = None
+) -> dict[str, Any]:
     """``result.json`` of one launch; the same launch is analysed once per process."""
-    key = repr((cell, load, launch))
+    key = repr((cell, load, launch, foreign))
     if key not in _results:
         told = evidence(launch_journal(cell, load)), evidence(backend_journal(cell))
-        _results[key] = build_result(cell, *told, LaunchFacts(launch=launch, attempt=1))
+        _results[key] = build_result(cell, *told, LaunchFacts(launch=launch, attempt=1), ledger_of(cell, foreign))
     return _results[key]
 
 
@@ -124,11 +128,16 @@ def unsealed_run(
     launches: int = 1,
     load: Load | None = None,
     lies: Iterable[Observation] = (),
+    foreign: Mapping[int, float] | None = None,
     run: str = RUN_ID,
     **changes: Any,
 ) -> RunFolder:
-    """A run whose launches are over and whose manifest is not written; its process is dead."""
-    cell = cell_plan(launches=launches, **{"duration_seconds": 12.0, **changes})
+    """A run whose launches are over and whose manifest is not written; its process is dead.
+
+    ``foreign``: seconds of others on the measured CPU, by window.
+    """
+    budget = default_budget()
+    cell = cell_plan(launches=launches, **{"duration_seconds": 12.0, "interference_budget": budget, **changes})
     folder = RunFolder(runs / run)
     folder.path.mkdir(parents=True)
     (folder.path / ".owner.json").write_text(json.dumps(asdict(DEAD)))
@@ -140,7 +149,8 @@ def unsealed_run(
         files = folder.attempt(cell.cell, number, 1)
         files.prepare()
         files.write("readback.json", readback(cell, lies))
-        files.write("result.json", result_of(cell, load, number))
+        files.write("ledger.json", ledger_of(cell, foreign))
+        files.write("result.json", result_of(cell, load, number, foreign))
         files.close()
     return folder
 

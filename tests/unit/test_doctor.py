@@ -197,7 +197,7 @@ def test_a_host_that_is_unfit_is_exit_3(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "grade"),
-    [({}, "C"), ({"cpus": "0-1"}, "C"), ({"cpus": "9"}, None), ({"engine_error": EngineUnavailable("x")}, None)],
+    [({}, "A"), ({"cpus": "0-1"}, "C"), ({"cpus": "9"}, None), ({"engine_error": EngineUnavailable("x")}, None)],
 )
 def test_the_best_grade(root: Path, changes: dict[str, Any], grade: str | None) -> None:
     machine = around(root, **changes)

@@ -19,6 +19,12 @@ def test_interference_that_nobody_judged_is_c() -> None:
     assert "interference not judged" in grade(GradeEvidence()).reasons
 
 
+def test_interference_is_c_and_every_reason_is_given() -> None:
+    reasons = ("1 of 3 windows tainted", "interference not judged in every window: steal_share")
+    found = grade(GradeEvidence(virtual_machine=True, interference_judged=True, interference=reasons))
+    assert (found.letter, found.reasons) == ("C", (*reasons, "virtual machine"))
+
+
 def test_shared_cpus_are_c() -> None:
     assert grade(GradeEvidence(shared_cpus=True, interference_judged=True)).letter == "C"
 

@@ -30,8 +30,32 @@ def shown(folder: RunFolder) -> str:
 def test_it_leads_with_module_and_version_and_the_grade(tmp_path: Path) -> None:
     lines = shown(sealed_run(tmp_path)).splitlines()
     assert lines[0] == "run 20261123-121530-go-openai-7f3a: valid"
-    assert lines[1] == "grade C: interference not judged; virtual machine"
+    assert lines[1] == "grade B: virtual machine"
     assert lines[3] == "go-openai v1.43.0 (github.com/sashabaranov/go-openai@v1.43.0)"
+
+
+def test_a_tainted_window_is_named_beside_the_numbers_and_keeps_the_grade_at_c(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path, duration_seconds=35.0, foreign={1: 3.1})
+    text = shown(folder)
+    assert text.splitlines()[1] == (
+        "grade C: 1 of 3 windows tainted, the worst: foreign CPU 31 % of CPU 0, budget 2 %; virtual machine"
+    )
+    assert (
+        "launch 1: valid, 2 of 3 windows clean; window 1 tainted: foreign CPU 31 % of CPU 0, budget 2 %; "
+        "its numbers are of 25 s\n"
+    ) in text
+    document = show_document(folder)
+    (entry,) = document["cells"][0]["launches"]
+    assert (entry["windows"], entry["tainted_windows"], entry["headline_seconds"]) == (3, 1, 25.0)
+    assert entry["taints"] == [{"window": 1, "what": "foreign_cpu_share", "found": pytest.approx(0.31), "limit": 0.02}]
+    assert problems(document, "show") == []
+
+
+def test_a_launch_that_is_tainted_throughout_has_no_numbers_and_says_so(tmp_path: Path) -> None:
+    text = shown(sealed_run(tmp_path, duration_seconds=20.0, foreign={0: 5.0, 1: 0.5}))
+    assert "0 of 2 windows clean" in text
+    assert "no numbers: all that was measured is tainted" in text
+    assert "lat.sched" not in text
 
 
 def test_the_command_for_a_rerun_asks_for_the_model_that_the_run_does_not_hold(tmp_path: Path) -> None:

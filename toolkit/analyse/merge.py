@@ -22,6 +22,7 @@ INTERVAL_LAUNCHES = 5
 RESAMPLES = 2000
 LEVEL = 0.95
 FEW_LAUNCHES = "fewer than 5 launches"
+_NO_CLEAN = "every window was tainted: interference beyond the budget"
 
 Result = Mapping[str, Any]
 Estimator = Callable[[Sequence[int]], float | None]
@@ -33,11 +34,14 @@ def merge_launches(results: Sequence[Result], *, seed: int = 1) -> dict[str, dic
 
     Raises ValueError when a result's histogram cannot be decoded.
     """
-    valid = [result for result in results if result["valid"]]
+    every = [result for result in results if result["valid"]]
+    # A launch that had no clean window is valid and has no headline: it is no launch behind a value.
+    valid = [result for result in every if result.get("headline_seconds") != 0]
     histograms = {metric.histogram for metric in METRICS.values() if metric.histogram}
     decoded = {name: [_histogram(result, name) for result in valid] for name in histograms}
     draws = _draws(len(valid), seed) if len(valid) >= INTERVAL_LAUNCHES else []
-    return {name: _headline(metric, valid, decoded, draws) for name, metric in METRICS.items()}
+    nothing = _NO_CLEAN if every else "no valid launch"
+    return {name: _headline(metric, valid, decoded, draws, nothing) for name, metric in METRICS.items()}
 
 
 def _histogram(result: Result, name: str) -> Histogram:
@@ -46,11 +50,16 @@ def _histogram(result: Result, name: str) -> Histogram:
 
 
 def _headline(
-    metric: Metric, valid: Sequence[Result], decoded: Mapping[str, list[Histogram]], draws: Sequence[Sequence[int]]
+    metric: Metric,
+    valid: Sequence[Result],
+    decoded: Mapping[str, list[Histogram]],
+    draws: Sequence[Sequence[int]],
+    nothing: str,
 ) -> dict[str, Any]:
+    """One metric over launches. ``nothing``: why there is no value where there is no launch."""
     values = [_value(result["metrics"][metric.id]) for result in valid]
     if not values:
-        merged, estimate = Value(None, 0, "no valid launch"), None
+        merged, estimate = Value(None, 0, nothing), None
     elif metric.histogram:
         merged = quantile_value(merge(decoded[metric.histogram]), metric.quantile)
         estimate = _quantile_estimator(decoded[metric.histogram], metric.quantile)

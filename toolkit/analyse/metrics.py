@@ -1,6 +1,8 @@
 """Metrics of an interval of one launch: histograms of requests, differences of cumulative counters, extremes of gauges.
 
-Every value comes with its n, or is None with the reason (definitions: ``toolkit.model.metrics``).
+An interval may have gaps (tainted windows that were left out): then it is given as its parts, and a counter's
+difference is the sum of the differences over each part. Every value comes with its n, or is None with the reason
+(definitions: ``toolkit.model.metrics``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from toolkit.analyse.histogram import Histogram
-from toolkit.analyse.windows import Interval, nanoseconds
+from toolkit.analyse.windows import Interval, Parts, nanoseconds
 from toolkit.model.evidence import NANOSECONDS, OUTCOMES, Evidence, GoSnapshot, Request, Sample
 from toolkit.model.metrics import HISTOGRAMS, METRICS, QUANTILES, SAMPLES_NEEDED
 
@@ -91,11 +93,17 @@ class Timeline:
         return bisect_left(self._scheduled, moment_ns)
 
 
-def histograms(timeline: Timeline, interval: Interval) -> dict[str, Histogram]:
+def _parts(interval: Interval | Parts) -> Parts:
+    return (interval,) if isinstance(interval, Interval) else interval
+
+
+def histograms(timeline: Timeline, interval: Interval | Parts) -> dict[str, Histogram]:
     """All histograms of an interval, empty ones included."""
-    found = {name: Histogram.of(values) for name, values in request_values(timeline.requests(interval)).items()}
-    found["backend.delay"] = Histogram.of(timeline.delays(interval))
-    found["gc.pause"] = _pauses(timeline.snapshots(interval))
+    parts = _parts(interval)
+    sent = [request for part in parts for request in timeline.requests(part)]
+    found = {name: Histogram.of(values) for name, values in request_values(sent).items()}
+    found["backend.delay"] = Histogram.of(delay for part in parts for delay in timeline.delays(part))
+    found["gc.pause"] = _pauses([timeline.snapshots(part) for part in parts])
     assert set(found) == set(HISTOGRAMS)  # noqa: S101 - two tables that must agree, whatever the input
     return found
 
@@ -115,14 +123,17 @@ def request_values(sent: Sequence[Request]) -> dict[str, list[int]]:
     }
 
 
-def interval_metrics(timeline: Timeline, interval: Interval, found: Mapping[str, Histogram]) -> dict[str, Value]:
+def interval_metrics(
+    timeline: Timeline, interval: Interval | Parts, found: Mapping[str, Histogram]
+) -> dict[str, Value]:
     """All windowed metrics of an interval, from its histograms and counters."""
+    parts = _parts(interval)
     values = {one.id: quantile_value(found[one.histogram], one.quantile) for one in METRICS.values() if one.histogram}
     for name in ("lat.sched", "lat.send", "gc.pause"):
         values[f"{name}.max_seconds"] = max_value(found[name])
-    values.update(_request_metrics(timeline, interval))
-    values.update(_sample_metrics(timeline, interval))
-    values.update(_go_metrics(timeline, interval))
+    values.update(_request_metrics(timeline, parts))
+    values.update(_sample_metrics(timeline, parts))
+    values.update(_go_metrics(timeline, parts))
     return values
 
 
@@ -173,14 +184,15 @@ def error_counts(requests: Sequence[Request]) -> dict[str, int]:
     return counts
 
 
-def _request_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
-    requests = timeline.requests(interval)
+def _request_metrics(timeline: Timeline, parts: Parts) -> dict[str, Value]:
+    requests = [request for part in parts for request in timeline.requests(part)]
     sent = len(requests)
-    completed = timeline.completed(interval)
+    completed = sum(timeline.completed(part) for part in parts)
     failed = error_counts(requests)
+    seconds = sum(part.seconds for part in parts)
     values = {
-        "qps.ok_hz": Value(completed / interval.seconds, completed),
-        "qps.offered_hz": Value(sent / interval.seconds, sent),
+        "qps.ok_hz": Value(completed / seconds, completed),
+        "qps.offered_hz": Value(sent / seconds, sent),
     }
     for name, count in {
         "error.rate": sum(failed.values()),
@@ -190,9 +202,10 @@ def _request_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]
     return values
 
 
-def _sample_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
-    samples = timeline.samples(interval)
-    values = {"cpu.per_request_seconds": _cpu_per_request(timeline, samples)}
+def _sample_metrics(timeline: Timeline, parts: Parts) -> dict[str, Value]:
+    each = [timeline.samples(part) for part in parts]
+    values = {"cpu.per_request_seconds": _cpu_per_request(timeline, each)}
+    samples = [sample for seen in each for sample in seen]
     n = len(samples)
     gauges = {
         "rss.process.last_bytes": [sample.rss_bytes for sample in samples][-1:],
@@ -205,38 +218,43 @@ def _sample_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
     return values
 
 
-def _cpu_per_request(timeline: Timeline, samples: Sequence[Sample]) -> Value:
-    if len(samples) < 2:
-        return Value(None, 0, f"fewer than 2 samples in the interval ({len(samples)})")
-    first, last = samples[0], samples[-1]
-    requests = timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns)
-    spent = last.cpu_ns - first.cpu_ns
-    if spent < 0:
+def _cpu_per_request(timeline: Timeline, each: Sequence[Sequence[Sample]]) -> Value:
+    """``each``: the samples of each part. A part with fewer than two has no difference and adds nothing."""
+    ends = [(samples[0], samples[-1]) for samples in each if len(samples) > 1]
+    if not ends:
+        return Value(None, 0, f"fewer than 2 samples in the interval ({sum(map(len, each))})")
+    requests = sum(timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns) for first, last in ends)
+    differences = [last.cpu_ns - first.cpu_ns for first, last in ends]
+    spent = sum(differences)
+    if min(differences) < 0:
         return Value(None, requests, "a process of the tree ended: its CPU time is gone from the sum")
     return _per_request(spent / NANOSECONDS, requests)
 
 
-def _go_metrics(timeline: Timeline, interval: Interval) -> dict[str, Value]:
-    goroutines = timeline.goroutines(interval)
+def _go_metrics(timeline: Timeline, parts: Parts) -> dict[str, Value]:
+    goroutines = [number for part in parts for number in timeline.goroutines(part)]
     values = {
         "goroutines.max": Value(float(max(goroutines)), len(goroutines))
         if goroutines
         else Value(None, 0, "no snapshots")
     }
-    ends = timeline.snapshots(interval)
+    found = [timeline.snapshots(part) for part in parts]
+    ends = [pair for pair in found if pair is not None]
     names = ("allocs.per_request", "alloc_bytes.per_request_bytes", "gc.pause.total_seconds", "gc.cycles")
-    if ends is None:
+    if len(ends) < len(found):
         missing = Value(None, 0, "no runtime snapshot at both ends of the interval")
         # The pauses' quantiles cannot tell "no pause" from "nobody looked" by their empty histogram.
         return values | dict.fromkeys((*names, "gc.pause.p99_seconds", "gc.pause.max_seconds"), missing)
-    first, last = ends
-    requests = timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns)
-    pauses = _pause_counts(first, last)
+    requests = sum(timeline.scheduled_between(first.monotonic_ns, last.monotonic_ns) for first, last in ends)
+    pauses = [pair for first, last in ends for pair in _pause_counts(first, last)]
     number = sum(count for _, count in pauses)
-    values["allocs.per_request"] = _per_request(last.alloc_objects - first.alloc_objects, requests)
-    values["alloc_bytes.per_request_bytes"] = _per_request(last.alloc_bytes - first.alloc_bytes, requests)
+    objects = sum(last.alloc_objects - first.alloc_objects for first, last in ends)
+    allocated = sum(last.alloc_bytes - first.alloc_bytes for first, last in ends)
+    cycles = sum(last.gc_cycles - first.gc_cycles for first, last in ends)
+    values["allocs.per_request"] = _per_request(objects, requests)
+    values["alloc_bytes.per_request_bytes"] = _per_request(allocated, requests)
     values["gc.pause.total_seconds"] = Value(float(sum(edge * count for edge, count in pauses)), number)
-    values["gc.cycles"] = Value(float(last.gc_cycles - first.gc_cycles), last.gc_cycles - first.gc_cycles)
+    values["gc.cycles"] = Value(float(cycles), cycles)
     if not number:
         values["gc.pause.max_seconds"] = Value(None, 0, "no pause in the interval")
         values["gc.pause.p99_seconds"] = Value(None, 0, "no pause in the interval")
@@ -253,6 +271,6 @@ def _pause_counts(first: GoSnapshot, last: GoSnapshot) -> list[tuple[float, int]
     return [(edge, count - before.get(edge, 0)) for edge, count in last.pause if count > before.get(edge, 0)]
 
 
-def _pauses(ends: tuple[GoSnapshot, GoSnapshot] | None) -> Histogram:
-    pairs = _pause_counts(*ends) if ends else []
+def _pauses(each: Sequence[tuple[GoSnapshot, GoSnapshot] | None]) -> Histogram:
+    pairs = [pair for ends in each if ends for pair in _pause_counts(*ends)]
     return Histogram.of_weighted((nanoseconds(edge), count) for edge, count in pairs)

@@ -1,5 +1,9 @@
 """``result.json``: everything that one launch measured, and whether it may be believed.
 
+Metrics and histograms are those of the clean parts of the measured time (``toolkit.analyse.windows``): tainted windows
+stay in ``windows``, marked, with their own metrics. The timing gates judge the same parts, for they say whether the
+headline may be believed. A launch without any clean part has no headline, and is not invalid for it: every limit held.
+
 ``build_result`` is pure; the values of an invalid launch are kept as evidence, and no headline is made of them.
 """
 
@@ -16,7 +20,17 @@ from toolkit.analyse.histogram import Histogram
 from toolkit.analyse.metrics import Timeline, Value, error_counts, histograms, interval_metrics, window_metrics
 from toolkit.analyse.steady import steady_state
 from toolkit.analyse.termination import termination
-from toolkit.analyse.windows import OWN_PACE, Interval, measured_interval, windows
+from toolkit.analyse.windows import (
+    OWN_PACE,
+    Interval,
+    Parts,
+    clean_parts,
+    measured_interval,
+    rest,
+    taints_of,
+    window_count,
+    windows,
+)
 from toolkit.model.evidence import OUTCOMES, Evidence, Finding, GoSnapshot, LaunchFacts, Sample
 from toolkit.model.metrics import HISTOGRAMS, IN_WINDOWS, METRICS, is_compared
 from toolkit.model.plan import CellPlan
@@ -47,18 +61,23 @@ def build_result(
 ) -> dict[str, Any]:
     """The result of one launch, in the shape of ``schemas/result.schema.json``.
 
-    ``ledger`` is ``ledger.json``; its windows' taint marks are copied where it has any.
+    ``ledger`` is ``ledger.json``; without it nothing is tainted.
     """
     facts = facts or LaunchFacts()
     interval = measured_interval(plan, sdk)
     timeline = Timeline(sdk, backend)
-    found = histograms(timeline, interval) if interval else dict.fromkeys(HISTOGRAMS, _EMPTY)
+    parts = clean_parts(plan, interval, ledger) if interval else ()
+    everything = _histograms(timeline, (interval,) if interval else ())
+    found = everything if parts == (interval,) else _histograms(timeline, parts)
     word, ending = termination(sdk, backend, facts)
-    invalid, recorded = gates(plan, sdk, backend, interval, found)
+    invalid, recorded = gates(plan, sdk, backend, interval, found if parts else everything)
     invalid = _once([*([ending] if ending else []), *facts.findings, *invalid])
     bench, unread = parse_bench(sdk.bench_lines)
     invalid += _bench_findings(plan, len(bench), unread)
-    values = _whole(plan, sdk, timeline, interval, found) | bench_metrics(bench, drive=plan.drive)
+    benched = bench_metrics(bench, drive=plan.drive)
+    if interval is not None and not parts:
+        benched = {name: _no_headline(plan) if value.value is not None else value for name, value in benched.items()}
+    values = _whole(plan, sdk, timeline, (interval, parts), found) | benched
     return {
         "schema": RESULT_SCHEMA,
         "cell": plan.cell,
@@ -72,6 +91,8 @@ def build_result(
         "interval": {"start_ns": interval.start_ns, "end_ns": interval.end_ns} if interval else None,
         "windows": _windows(plan, timeline, interval, ledger),
         "steady_state": steady_state(plan, timeline, interval),
+        "rest": _rest(plan, interval, ledger),
+        "headline_seconds": sum(part.seconds for part in parts),
         "metrics": _metrics(plan, values),
         "histograms": {name: one.encode() for name, one in found.items() if one.n},
         "counts": _counts(sdk, timeline, interval),
@@ -85,6 +106,15 @@ def build_result(
     }
 
 
+def _histograms(timeline: Timeline, parts: Parts) -> dict[str, Histogram]:
+    return histograms(timeline, parts) if parts else dict.fromkeys(HISTOGRAMS, _EMPTY)
+
+
+def _no_headline(plan: CellPlan) -> Value:
+    what = "every window was tainted" if window_count(plan) else "the measured time was tainted"
+    return Value(None, 0, f"{what}: interference beyond the budget")
+
+
 def _once(findings: Sequence[Finding]) -> list[Finding]:
     """Each broken row once: the launch judges the agent's rows with everybody else's, the gates judge them alone."""
     named: dict[tuple[str, str], Finding] = {}
@@ -95,19 +125,26 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _whole(
-    plan: CellPlan, sdk: Evidence, timeline: Timeline, interval: Interval | None, found: Mapping[str, Histogram]
+    plan: CellPlan,
+    sdk: Evidence,
+    timeline: Timeline,
+    measured: tuple[Interval | None, Parts],
+    found: Mapping[str, Histogram],
 ) -> dict[str, Value]:
-    """The metrics of the whole measured interval, the bench ones excepted."""
-    if interval is None:
+    """The metrics of the clean parts of the measured interval, the bench ones excepted."""
+    interval, parts = measured
+    if interval is not None and not parts:
+        values = dict.fromkeys(METRICS, _no_headline(plan))
+    elif interval is None:
         reason = "nothing was measured: " + ("no t0" if sdk.mark("measure") is None else "no end of the measurement")
         values = dict.fromkeys(METRICS, Value(None, 0, reason))
     else:
-        values = interval_metrics(timeline, interval, found)
-        peaks = [sample.rss_peak_bytes for sample in timeline.samples(interval)]
+        values = interval_metrics(timeline, parts, found)
+        peaks = [sample.rss_peak_bytes for part in parts for sample in timeline.samples(part)]
         values["rss.peak_bytes"] = Value(float(max(peaks)), len(peaks)) if peaks else Value(None, 0, "no samples")
     if not is_paced(plan):
         for name in ("backend.delay.p50_seconds", "backend.delay.p99_seconds"):
-            if values[name].value is None:
+            if values[name].value is None and parts:
                 values[name] = Value(None, 0, "the backend does not pace its answers")
     if plan.drive == "bench" and not sdk.requests:
         # go test's own loop leaves no rows: no rate is not a rate of nothing.
@@ -142,7 +179,7 @@ def _windows(
 ) -> list[dict[str, Any]]:
     if interval is None:
         return []
-    tainted = {one["index"] for one in (ledger or {}).get("windows", ()) if one.get("tainted")}
+    taints = taints_of(ledger)
     rows = []
     for index, window in enumerate(windows(plan, interval)):
         values = window_metrics(timeline, window, histograms(timeline, window))
@@ -151,11 +188,21 @@ def _windows(
                 "index": index,
                 "start_ns": window.start_ns,
                 "end_ns": window.end_ns,
-                "tainted": index in tainted,
+                "tainted": index in taints,
+                "taints": taints.get(index, []),
                 "metrics": {name: values[name].to_json() for name, metric in IN_WINDOWS.items()},
             }
         )
     return rows
+
+
+def _rest(plan: CellPlan, interval: Interval | None, ledger: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What no window covers, judged like one; None where there is nothing, or too little to be judged by itself."""
+    over = rest(plan, interval) if interval else None
+    if over is None or not (ledger or {}).get("rest"):
+        return None
+    taints = taints_of(ledger).get(None, [])
+    return {"start_ns": over.start_ns, "end_ns": over.end_ns, "tainted": bool(taints), "taints": taints}
 
 
 def _clock(sdk: Evidence, interval: Interval | None) -> dict[str, Any]:

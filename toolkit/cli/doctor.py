@@ -106,4 +106,4 @@ def _print(findings: list[Finding], letter: str | None, output: Output) -> None:
     for one in advice:
         output.data(f"{_MARKS[one.state]} {one.id}: {one.advice}")
     verdict = f"fit: grade {letter} at best today" if letter else "not fit: see FAIL above"
-    output.data(f"\n{verdict}" + (" (interference is not judged yet)" if letter else ""))
+    output.data(f"\n{verdict}" + (", if nothing disturbs it" if letter else ""))

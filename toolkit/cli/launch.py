@@ -40,6 +40,7 @@ def launch(
     sample_hz: of.SampleHz = 1.0,
     timing_gates: of.TimingGates = "judge",
     arm: of.Arm = None,
+    budget: of.Budget = None,
     wait: of.Wait = 0.0,
     base: of.Base = None,
     no_cache: of.NoCache = False,
@@ -59,12 +60,14 @@ def launch(
         from toolkit.cli.channels import wanted
         from toolkit.cli.launching import LaunchOptions, Selection, launch_cells
         from toolkit.cli.where import Where
+        from toolkit.ledger.budget import parse_budget
         from toolkit.plan import Request
 
         limit = parse_memory(memory) if memory is not None else None
         request = Request(
             workload, drive, limit, mem_policy, launches, duration, warmup, seed,
             sample_hz, timing_gates, bench_count, of.parse_seconds(bench_time), parse_arms(arm or []),
+            budget=parse_budget(budget or []),
         )  # fmt: skip
         selection = Selection(sdk, sdk_at or [], backend, baseline, model)
         where = Where(cpus, mems, cores, lanes, threads_per_core)

@@ -65,6 +65,15 @@ Arm = Annotated[
     list[str] | None,
     typer.Option("--arm", help="A setting off its default, such as gogc=50 or sdk=defaults; repeat it."),
 ]
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="KEY=VALUE",
+        help="How much interference a window may have before it is tainted, such as foreign_cpu_share=0.05; 'none' "
+        "switches a key off. Repeat it.",
+    ),
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for busy CPUs.")]
 Base = Annotated[str | None, typer.Option(help="Another base image, IMAGE@sha256:..., recorded in the lock.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Build from the inputs, without any cache.")]

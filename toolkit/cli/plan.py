@@ -37,6 +37,7 @@ def plan(
     sample_hz: of.SampleHz = 1.0,
     timing_gates: of.TimingGates = "judge",
     arm: of.Arm = None,
+    budget: of.Budget = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -49,6 +50,7 @@ def plan(
         from toolkit.cli.launching import LaunchOptions, Selection, planned
         from toolkit.cli.where import Where, placements
         from toolkit.host.topology import read_topology
+        from toolkit.ledger.budget import parse_budget
         from toolkit.plan import Request
 
         request = Request(
@@ -56,7 +58,7 @@ def plan(
             mem_policy=mem_policy, launches=launches, duration_seconds=duration, warmup_seconds=warmup, seed=seed,
             sample_hz=sample_hz,
             timing_gates=timing_gates, bench_count=bench_count, bench_time_seconds=of.parse_seconds(bench_time),
-            arms=parse_arms(arm or []),
+            arms=parse_arms(arm or []), budget=parse_budget(budget or []),
         )  # fmt: skip
         selection = Selection(sdk, sdk_at or [], backend, baseline, model)
         where = Where(cpus, mems, cores, lanes, threads_per_core)
@@ -93,6 +95,7 @@ def _rows(lanes: tuple[Placement, ...]) -> list[list[str]]:
 
 
 def _facts(cell: CellPlan) -> list[tuple[str, str]]:
+    from toolkit.report.interference import budget_text
     from toolkit.report.terminal import drive_text
     from toolkit.units import size
 
@@ -113,4 +116,5 @@ def _facts(cell: CellPlan) -> list[tuple[str, str]]:
         ("memory", f"{size(cell.memory_bytes)} on node {cell.mems}, policy {cell.mem_policy}, no swap"),
         ("GOMAXPROCS", str(cell.gomaxprocs)),
         ("timing gates", cell.timing_gates),
+        ("interference", budget_text(cell)),
     ]

@@ -54,7 +54,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         for role, spec in found.specs.items()
     }
     readback = readback_document(verdicts, found)
-    ledger = found.watch.ledger_document()
+    ledger = found.watch.ledger_document(told["sdk"].samples)
     facts = LaunchFacts(
         launch=inputs.launch,
         attempt=inputs.attempt,

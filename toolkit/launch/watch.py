@@ -5,7 +5,7 @@ All of it runs on the housekeeping CPUs, and only at the start, at each window's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from toolkit.analyse.windows import window_count
 from toolkit.engine.port import Engine
 from toolkit.errors import EngineLost, EngineRefused
 from toolkit.host.witness import ProcessView, disagreements, view_processes
-from toolkit.ledger import LedgerSampler, ledger
-from toolkit.model.evidence import Evidence, Finding
+from toolkit.ledger import Judged, LedgerSampler, Observed, ledger
+from toolkit.model.evidence import Evidence, Finding, Sample
 from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation
 from toolkit.readback.engine_view import engine_rows
@@ -54,8 +54,19 @@ class Watch:
             self._pids[role] = pid
             seen += [Observation(row, when, "host", found) for row, found in host_rows(HostProbe(pid)).items()]
             if role == "sdk" and self.sampler is None:
-                shared = self._pids.get("backend") if self.cell.shared_cpus else None
-                self.sampler = LedgerSampler(self.cell.cpus, pid, backend_pid=shared, agent_cpus=self.cell.agent_cpus)
+                self.sampler = LedgerSampler(self._observed(pid))
+
+    def _observed(self, pid: int) -> Observed:
+        """Whose time on the measured CPUs is ours: where they are shared, the backend's and this program's, too."""
+        shared = self.cell.shared_cpus
+        return Observed(
+            cpus=self.cell.cpus,
+            pid=pid,
+            backend_pid=self._pids.get("backend") if shared else None,
+            agent_cpus=self.cell.agent_cpus,
+            idle_cpus=self.cell.idle_cpus,
+            host_shares=shared,
+        )
 
     def snapshot(self, when: str, *, observe: bool = True) -> None:
         """The ledger first (its moment matters), then the second witness, then the rows of both containers."""
@@ -81,9 +92,10 @@ class Watch:
         """How many windows the plan has."""
         return window_count(self.cell)
 
-    def ledger_document(self) -> dict[str, Any]:
-        """``ledger.json``."""
-        return ledger(self.sampler.snapshots if self.sampler is not None else (), windows=self.windows)
+    def ledger_document(self, samples: Sequence[Sample] = ()) -> dict[str, Any]:
+        """``ledger.json``. ``samples`` are the agent's, of the SDK's container."""
+        taken, method = ((), "") if self.sampler is None else (self.sampler.snapshots, self.sampler.method)
+        return ledger(taken, Judged.of(self.cell, self.windows, method, samples))
 
     def witness_findings(self, told: Mapping[str, Evidence]) -> list[Finding]:
         """Where psutil's account and the journals disagree; nothing when the program never ran."""

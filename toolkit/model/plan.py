@@ -42,7 +42,8 @@ class CellPlan:
     ``baseline``: and nobody asked for it by name.
     ``in_process``: the engine runs inside the SDK's process and there is no backend container. ``model`` is the name an
     SDK asks for; ``model_path`` and its like are paths inside the SDK's container; ``models``
-    are those of every workload kind, for probes. ``cpu_level`` is the x86-64 level
+    are those of every workload kind, for probes. ``interference_budget`` is the most that a window may have of each key
+    (``toolkit.model.interference``), None where it is not judged. ``cpu_level`` is the x86-64 level
     that the images need. ``sdk_defaults``: without the settings the adapter moves. ``control_url`` is the backend's
     plain root where the harness needs it. ``schedule_sha256`` names the schedule of an open drive
     (``toolkit.model.schedule``), "" in the others and in plans older than the field.
@@ -116,6 +117,7 @@ class CellPlan:
     idle_cpus: str = ""
     shared_cores: bool = False
     lane_notes: tuple[str, ...] = ()
+    interference_budget: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def synthetic_model(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolkit.model.names import CHECKOUT_LABEL
 from toolkit.model.plan import CellPlan, Plan
+from toolkit.report.interference import budget_options
 
 # Arms that have an option of their own.
 _OPTIONS = frozenset({"backend", "tier", "drive", "model", "sdk-at"})
@@ -65,6 +66,7 @@ def _environment(plan: Plan) -> list[str]:
     words += [f"--memory {_size(limit)}" for limit in limits if len(limits) == 1]
     words += [f"--mem-policy {first.mem_policy}"] if first.mem_policy != "bind" else []
     words += [f"--sample-hz {first.sample_hz:g}"] if first.sample_hz != 1 else []
+    words += budget_options(first)
     return words + (["--timing-gates record"] if first.timing_gates == "record" else [])
 
 

@@ -13,6 +13,7 @@ from toolkit.output import Output
 from toolkit.report.across import across
 from toolkit.report.again import anew
 from toolkit.report.document import rows_in_state
+from toolkit.report.interference import clean_text
 from toolkit.report.table import table
 from toolkit.units import readable
 
@@ -32,7 +33,7 @@ def launch_summary(manifest: Json, document: Json, plan: Plan, out: Output) -> N
         _cell_heading(plan.cell(cell["id"]), out)
         rows = manifest["constraints"].get(cell["id"], {})
         broken, unwitnessed = rows_in_state(rows, "broken"), rows_in_state(rows, "unwitnessed")
-        print_cell(cell, broken, unwitnessed, out, brief=brief)
+        print_cell(cell, broken, unwitnessed, out, plan=plan.cell(cell["id"]), brief=brief)
     _again(document, plan, out, brief=brief)
 
 
@@ -43,7 +44,7 @@ def show_run(document: Json, plan: Plan, out: Output) -> None:
     _compared(document, plan, out)
     for cell in document["cells"]:
         _cell_heading(plan.cell(cell["id"]), out)
-        print_cell(cell, cell["broken"], cell["unwitnessed"], out)
+        print_cell(cell, cell["broken"], cell["unwitnessed"], out, plan=plan.cell(cell["id"]))
     _again(document, plan, out, brief=False)
 
 
@@ -99,16 +100,27 @@ def drive_text(cell: CellPlan) -> str:
             return "probe: short experiments"
 
 
-def print_cell(cell: Json, broken: list[Json], unwitnessed: list[Json], out: Output, *, brief: bool = False) -> None:
+def print_cell(
+    cell: Json,
+    broken: list[Json],
+    unwitnessed: list[Json],
+    out: Output,
+    *,
+    plan: CellPlan | None = None,
+    brief: bool = False,
+) -> None:
     """Launches, limits that did not hold, and the numbers of a cell (``brief``: they stand elsewhere)."""
     for one in cell["launches"]:
-        out.data(launch_line(one))
+        out.data(launch_line(one, plan))
     for row in broken:
         out.data(f"BROKEN {row['container']} {row['id']}: asked {row['requested']}, found {row['effective']}")
     for row in unwitnessed:
         out.data(f"unwitnessed {row['container']} {row['id']}: asked {row['requested']}")
     if not any(one["valid"] for one in cell["launches"]):
         out.data("no numbers: no launch is valid")
+        return
+    if all(one.get("headline_seconds") == 0 for one in cell["launches"] if one["valid"]):
+        out.data("no numbers: all that was measured is tainted; each window's are in result.json")
         return
     if brief:
         return
@@ -135,16 +147,16 @@ def _worth_a_row(metric: str, entry: Json) -> bool:
     return entry["value"] is not None and not (part_of_errors and entry["value"] == 0)
 
 
-def launch_line(one: Json) -> str:
-    """One attempt of one launch."""
+def launch_line(one: Json, plan: CellPlan | None = None) -> str:
+    """One attempt of one launch, with what disturbed it."""
     retry = f" attempt {one['attempt']}" if one["attempt"] > 1 else ""
+    tainted = clean_text(one, plan)
     if not one["valid"]:
-        return f"launch {one['n']}{retry}: NOT VALID: {one['reason']}"
-    tainted = f", {one['tainted_windows']} tainted" if one["tainted_windows"] else ""
-    count = f"{one['windows']} window{'' if one['windows'] == 1 else 's'}"
+        return f"launch {one['n']}{retry}: NOT VALID: {one['reason']}" + (f"; {tainted}" if tainted else "")
+    count = tainted or f"{one['windows']} window{'' if one['windows'] == 1 else 's'}"
     recorded = "; not met, but only recorded: " + ", ".join(one["recorded"]) if one.get("recorded") else ""
     unsteady = ", no steady state" if one.get("steady_state") == "no-steady-state" else ""
-    return f"launch {one['n']}{retry}: valid, {count}{tainted}{unsteady}{recorded}"
+    return f"launch {one['n']}{retry}: valid, {count}{unsteady}{recorded}"
 
 
 def metrics_table(metrics: Json, title: str = "metric", *, intervals: bool = True) -> str:

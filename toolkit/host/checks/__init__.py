@@ -61,7 +61,7 @@ def check_syntax(around: Surroundings) -> None:
 
 
 def best_grade(around: Surroundings, findings: list[Finding]) -> str | None:
-    """The best grade a launch could have here now; None when something failed."""
+    """The best grade a launch could have here now, when nothing disturbs it; None when something failed."""
     if any(finding.state == "fail" for finding in findings):
         return None
     try:
@@ -70,5 +70,10 @@ def best_grade(around: Surroundings, findings: list[Finding]) -> str | None:
         return None
     machines = (Virtualization.id, Wsl.id, Desktop.id)
     virtual = any(one.state == "warn" for one in findings if one.id in machines)
-    evidence = GradeEvidence(shared_cpus=placed.shared, shared_cores=placed.shared_cores, virtual_machine=virtual)
+    evidence = GradeEvidence(
+        shared_cpus=placed.shared,
+        shared_cores=placed.shared_cores,
+        virtual_machine=virtual,
+        interference_judged=True,
+    )
     return grade(evidence).letter
