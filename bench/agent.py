@@ -74,7 +74,7 @@ class Bench:
             journal.touch()
             journal.chmod(0o666)
             wiring = Wiring(str(journal), str(collector.folder), str(resolver))
-            _sdk, spec = pair(cell, self._images, wiring, self._engine.facts().cgroup_version)
+            _sdk, spec = pair(cell, self._images, wiring)
             if agent == "python":
                 spec = as_python(spec)
             container, _warnings = self._engine.create(

@@ -31,12 +31,12 @@ def cell_and_images(engine: DockerEngine) -> tuple[CellPlan, BuiltSet]:
     return cell, ensure_images(engine, catalogue, sdk=choice.sdk, backend=choice.backend, store=Store.open())
 
 
-def pair(cell: CellPlan, images: BuiltSet, wiring: Wiring, cgroup_version: str) -> tuple[ContainerSpec, ContainerSpec]:
+def pair(cell: CellPlan, images: BuiltSet, wiring: Wiring) -> tuple[ContainerSpec, ContainerSpec]:
     """SDK and backend container as a launch makes them."""
     profile = seccomp_profile()
     return (
-        sdk_container(cell, images.sdk.reference, profile, wiring, cgroup_version),
-        backend_container(cell, images.backend.reference, profile, wiring, cgroup_version),
+        sdk_container(cell, images.sdk.reference, profile, wiring),
+        backend_container(cell, images.backend.reference, profile, wiring),
     )
 
 

@@ -61,7 +61,7 @@ class Routes:
         self._folder = folder
 
     def _specs(self, wiring: Wiring) -> tuple[ContainerSpec, ContainerSpec]:
-        sdk, backend = pair(self._cell, self._images, wiring, self._version)
+        sdk, backend = pair(self._cell, self._images, wiring)
         sdk = with_program(sdk, EMPTY_PROGRAM)
         return replace(sdk, labels=self._labels), replace(backend, labels=self._labels)
 

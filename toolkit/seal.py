@@ -254,15 +254,17 @@ def _constraint(row: dict[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "witness": row["witnesses"],
         "engine_only": row["engine_only"],
+        "reason": row.get("reason"),
     }
 
 
 def _unwitnessed(constraints: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterable[str]:
-    """What was asked for and nobody could prove, also because this kernel has no such file."""
-    why = {"unwitnessed": "", "absent": " (this kernel has no such file)"}
+    """What was asked for and nobody could prove, with the reason. A row that this cgroup version cannot have is not."""
     for roles in constraints.values():
         for role, rows in roles.items():
-            yield from (f"{role} {row['id']}{why[row['state']]}" for row in rows if row["state"] in why)
+            for row in rows:
+                if row["state"] == "unwitnessed":
+                    yield f"{role} {row['id']}" + (f" ({row['reason']})" if row.get("reason") else "")
 
 
 def _cell(cell: str, results: list[dict[str, Any]], planned: int) -> dict[str, Any]:

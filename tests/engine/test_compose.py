@@ -225,7 +225,7 @@ def test_the_engine_sees_the_same_containers_as_of_a_launch(
 
 def launch_views(engine: DockerEngine, cell: CellPlan, images: BuiltSet, folder: Path) -> dict[str, dict[str, Any]]:
     """The engine's views of the containers that a launch creates (never started here)."""
-    profile, version = seccomp_profile(), engine.facts().cgroup_version
+    profile = seccomp_profile()
     resolver, journal = folder / "resolv.conf", folder / "journal.pb"
     for path in (resolver, journal):
         path.touch()
@@ -233,8 +233,8 @@ def launch_views(engine: DockerEngine, cell: CellPlan, images: BuiltSet, folder:
     labels = {LABEL_RUN: "test", LABEL_CPUS: cell.cpus}
     specs = {}
     if images.backend is not None:
-        specs["backend"] = backend_container(cell, images.backend.reference, profile, wiring, version)
-    specs["sdk"] = sdk_container(cell, images.sdk.reference, profile, wiring, version)
+        specs["backend"] = backend_container(cell, images.backend.reference, profile, wiring)
+    specs["sdk"] = sdk_container(cell, images.sdk.reference, profile, wiring)
     network, made = "none", []
     views = {}
     try:

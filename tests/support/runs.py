@@ -27,12 +27,12 @@ RUN_ID = "20261123-121530-go-openai-7f3a"
 WIRING = Wiring("/runs/journal.pb", "/tmp/sb-x/run", "/dev/null")
 
 
-def specs(cell: CellPlan, cgroup_version: str = "1") -> dict[str, Any]:
+def specs(cell: CellPlan) -> dict[str, Any]:
     """Both container specs of a cell."""
     profile: dict[str, object] = {"defaultAction": "SCMP_ACT_ERRNO"}
     return {
-        "sdk": sdk_container(cell, "sealbench/sdk-go-openai:aa", profile, WIRING, cgroup_version),
-        "backend": backend_container(cell, "sealbench/backend-stub:bb", profile, WIRING, cgroup_version),
+        "sdk": sdk_container(cell, "sealbench/sdk-go-openai:aa", profile, WIRING),
+        "backend": backend_container(cell, "sealbench/backend-stub:bb", profile, WIRING),
     }
 
 
@@ -52,7 +52,7 @@ def readback(cell: CellPlan, lies: Iterable[Observation] = ()) -> dict[str, Any]
     """``readback.json``; ``lies`` are further observations of the SDK container."""
     containers = {}
     for role, spec in specs(cell).items():
-        requested = requested_rows(spec, cell, role, "1")
+        requested = requested_rows(spec, cell, role)
         seen = honest_observations(requested) + (list(lies) if role == "sdk" else [])
         containers[role] = {"rows": [verdict.to_json() for verdict in decide(requested, seen)]}
     return {"schema": "repro.readback/1", "engine_warnings": [], "containers": containers}

@@ -11,14 +11,14 @@ from tests.support.journals import cell_plan
 from tests.support.runs import WIRING
 from toolkit.launch.containers import COMPOSE_GAPS, Wiring, backend_container, sdk_container
 from toolkit.model.container import ContainerSpec
-from toolkit.readback.rows import ENGINE_ONLY, requested_rows
+from toolkit.readback.rows import ENGINE_ONLY, HOST_JUDGED, requested_rows
 
 PROFILE: dict[str, object] = {"defaultAction": "SCMP_ACT_ERRNO"}
 
 
-def make(role: str = "sdk", wiring: Wiring = WIRING, version: str = "1", **changes: Any) -> ContainerSpec:
+def make(role: str = "sdk", wiring: Wiring = WIRING, **changes: Any) -> ContainerSpec:
     build = sdk_container if role == "sdk" else backend_container
-    return build(cell_plan(**changes), "image", PROFILE, wiring, version)
+    return build(cell_plan(**changes), "image", PROFILE, wiring)
 
 
 def agent(spec: ContainerSpec) -> dict[str, Any]:
@@ -67,11 +67,11 @@ def test_the_environment_is_an_allow_list() -> None:
 
 
 @pytest.mark.parametrize("role", ["sdk", "backend"])
-@pytest.mark.parametrize("version", ["1", "2"])
-def test_the_agent_expects_what_was_requested(role: str, version: str) -> None:
-    spec = make(role, version=version)
-    requested = requested_rows(spec, cell_plan(), role, version)
-    assert agent(spec)["expect"] == {row: value for row, value in requested.items() if row not in ENGINE_ONLY}
+def test_the_agent_expects_what_was_requested(role: str) -> None:
+    spec = make(role)
+    requested = requested_rows(spec, cell_plan(), role)
+    judged = {row: value for row, value in requested.items() if row not in ENGINE_ONLY | HOST_JUDGED}
+    assert agent(spec)["expect"] == judged
 
 
 def test_what_compose_cannot_say_is_not_expected_there() -> None:
@@ -86,11 +86,6 @@ def test_without_a_host_there_is_no_journal_and_no_path_of_a_machine() -> None:
         spec = make(role, Wiring())
         assert (agent(spec)["journal"], agent(spec)["socket"]) == ("", "")
         assert [mount.source for mount in spec.mounts] == ["/dev/null"]
-
-
-@pytest.mark.parametrize("version", ["1", "2"])
-def test_plain_compose_is_the_same_under_every_cgroup_version(version: str) -> None:
-    assert make(wiring=Wiring(), version=version) == make(wiring=Wiring(), version="2")
 
 
 def test_only_the_journal_is_writable() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.readback.decide import Observation, broken_rows, decide, unwitnessed_rows
+from toolkit.readback.decide import NO_FILE, Observation, RowVerdict, broken_rows, decide, unwitnessed_rows
 from toolkit.readback.rows import ENGINE_BLIND, ENGINE_ONLY
 
 ROW = "pids.limit"
@@ -62,8 +62,42 @@ def test_any_view_that_differs_at_any_time_breaks_a_row(witness: str, when: str)
     assert broken_rows([verdict]) == [verdict]
 
 
-def test_a_knob_that_this_kernel_lacks_is_absent() -> None:
-    assert state(seen("engine"), seen("agent", None), seen("host", None)) == "absent"
+def verdict_of(*observations: list[Observation], lacking: tuple[str, ...] = ()) -> RowVerdict:
+    return decide({ROW: "256"}, [one for group in observations for one in group], lacking=lacking)[0]
+
+
+def test_a_knob_that_this_version_lacks_is_absent() -> None:
+    gone = verdict_of(seen("agent", None), seen("host", None), lacking=(ROW,))
+    assert (gone.state, gone.found, gone.reason) == ("absent", None, "")
+    assert broken_rows([gone]) == unwitnessed_rows([gone]) == []
+
+
+def test_a_file_that_this_version_should_have_is_missed() -> None:
+    missed = verdict_of(seen("engine"), seen("agent", None), seen("host", None))
+    assert (missed.state, missed.found, missed.reason) == ("unwitnessed", None, NO_FILE)
+
+
+def test_an_engine_that_drops_what_the_kernel_has_no_file_for_breaks_nothing() -> None:
+    assert verdict_of(seen("engine", "0"), seen("agent", None)).state == "unwitnessed"
+    assert verdict_of(seen("engine", "0"), seen("agent", None), seen("host")).state == "broken"
+
+
+def test_a_row_that_is_lacking_is_absent_only_if_somebody_looked() -> None:
+    assert verdict_of(seen("engine"), lacking=(ROW,)).state == "unwitnessed"
+
+
+def test_an_unwitnessed_row_says_who_was_missed_and_when() -> None:
+    assert verdict_of(seen("engine")).reason == "the kernel was not seen to say so at start, end"
+    assert (
+        verdict_of(seen("agent"), seen("engine", "256", "end")).reason == "the engine was not seen to say so at start"
+    )
+
+
+def test_what_broke_is_in_the_order_of_time_whoever_told_it_first() -> None:
+    late, early = Observation(ROW, "end", "host", "1"), Observation(ROW, "window:10", "agent", "2")
+    first = Observation(ROW, "window:9", "agent", "3")
+    assert verdict_of([late, early, first]).broken == (first, early, late)
+    assert verdict_of([late, early, first]).found == "3"
 
 
 def test_a_row_whose_file_vanishes_midway_is_not_absent() -> None:
@@ -98,8 +132,8 @@ def test_rows_that_nobody_asked_for_are_not_judged() -> None:
 
 
 def test_unwitnessed_rows_are_listed() -> None:
-    looks = [Observation("init", when, "engine", "false") for when in ("start", "end")]
-    verdicts = decide({ROW: "256", "init": "false"}, looks)
+    looks = [Observation("privileged", when, "engine", "false") for when in ("start", "end")]
+    verdicts = decide({ROW: "256", "privileged": "false"}, looks)
     assert [one.row for one in unwitnessed_rows(verdicts)] == [ROW]
 
 
@@ -107,7 +141,7 @@ def test_unwitnessed_rows_are_listed() -> None:
     st.lists(
         st.builds(
             Observation,
-            row=st.sampled_from([ROW, "init", "workload.affinity"]),
+            row=st.sampled_from([ROW, "privileged", "workload.affinity"]),
             when=st.sampled_from(TIMES),
             witness=st.sampled_from(["engine", "host", "agent"]),
             found=st.sampled_from(["256", "max", None]),
@@ -116,10 +150,12 @@ def test_unwitnessed_rows_are_listed() -> None:
     )
 )
 def test_held_means_that_nobody_disagreed_and_broken_that_somebody_did(observations: list[Observation]) -> None:
-    requested = dict.fromkeys((ROW, "init", "workload.affinity"), "256")
+    requested = dict.fromkeys((ROW, "privileged", "workload.affinity"), "256")
     for verdict in decide(requested, observations):
         differing = [one for one in observations if one.row == verdict.row and one.found not in ("256", None)]
-        assert (verdict.state == "broken") == bool(differing)
+        kernel = [one for one in observations if one.row == verdict.row and one.witness != "engine"]
+        no_file = verdict.row != "privileged" and kernel and all(one.found is None for one in kernel)
+        assert (verdict.state == "broken") == bool(differing and not no_file)
         if verdict.state == "held":
             assert any(one.row == verdict.row and one.found == "256" for one in observations)
         assert verdict.state in ("held", "broken", "unwitnessed", "absent")

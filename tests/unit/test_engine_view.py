@@ -11,32 +11,58 @@ from tests.support.journals import cell_plan
 from tests.support.runs import specs
 from toolkit.engine.fake import FakeEngine
 from toolkit.readback.engine_view import engine_rows
-from toolkit.readback.rows import ENGINE_BLIND, requested_rows
+from toolkit.readback.rows import ENGINE_BLIND, lacking, requested_rows
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 def inspected(role: str = "sdk", version: str = "1") -> tuple[dict[str, str], dict[str, Any]]:
     """What was asked, and the view of an engine that did exactly that."""
-    spec = specs(cell_plan(), version)[role]
+    spec = specs(cell_plan())[role]
     engine = FakeEngine(images=[spec.image], cgroup_version=version)
     container, _ = engine.create(spec)
-    return requested_rows(spec, cell_plan(), role, version), engine.inspect(container)
+    return requested_rows(spec, cell_plan(), role), engine.inspect(container)
 
 
 @pytest.mark.parametrize("role", ["sdk", "backend"])
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_faithful_engine_agrees_in_every_row_it_can_know(role: str, version: str) -> None:
     requested, view = inspected(role, version)
+    view["State"]["Status"] = "running"
     found = engine_rows(view, version)
-    visible = {row: value for row, value in requested.items() if row not in ENGINE_BLIND}
+    visible = {row: value for row, value in requested.items() if row not in ENGINE_BLIND | lacking(version)}
     assert {row: found.get(row) for row in visible} == visible
 
 
-def test_swappiness_is_a_row_of_cgroup_1_only() -> None:
-    assert inspected(version="1")[0]["memory.swappiness"] == "0"
-    assert "memory.swappiness" not in inspected(version="2")[0]
-    assert "memory.swappiness" not in engine_rows(inspected(version="2")[1], "2")
+def test_what_a_version_lacks_is_asked_for_everywhere_and_seen_nowhere_there() -> None:
+    for version in ("1", "2"):
+        requested, view = inspected(version=version)
+        assert lacking("1") | lacking("2") <= requested.keys()
+        assert not lacking(version) & engine_rows(view, version).keys()
+
+
+def test_before_the_start_nobody_knows_the_profile_of_apparmor() -> None:
+    _, view = inspected()
+    assert "apparmor" not in engine_rows(view, "1")
+    view["State"]["Status"] = "running"
+    assert engine_rows(view, "1")["apparmor"] == "none"
+    view["AppArmorProfile"] = "docker-default"
+    assert engine_rows(view, "1")["apparmor"] == "docker-default"
+
+
+def test_a_volume_shows_among_the_binds() -> None:
+    requested, view = inspected()
+    view["Mounts"].append({"Type": "volume", "Destination": "/data", "RW": True})
+    assert engine_rows(view, "1")["mounts.binds"] == f"/data:rw,{requested['mounts.binds']}"
+
+
+def test_the_values_of_an_environment_are_compared_and_never_shown() -> None:
+    requested, view = inspected()
+    view["Config"]["Env"] = [entry.replace("HOME=/tmp", "HOME=/secret") for entry in view["Config"]["Env"]]
+    rows = engine_rows(view, "1")
+    assert rows["environment"] == requested["environment"]
+    assert rows["environment.values"] != requested["environment.values"]
+    assert "secret" not in str(rows)
 
 
 CHANGES: list[tuple[str, Change]] = [
@@ -64,6 +90,12 @@ CHANGES: list[tuple[str, Change]] = [
     ("namespaces", lambda host, _: host.update(IpcMode="host")),
     ("namespaces", lambda host, _: host.update(UTSMode="host")),
     ("namespaces", lambda host, _: host.update(UsernsMode="host")),
+    ("namespaces", lambda host, _: host.update(IpcMode="container:abc")),
+    ("cpu.weight", lambda host, _: host.update(CpuShares=512)),
+    ("oom.kill_disable", lambda host, _: host.update(OomKillDisable=True)),
+    ("gomaxprocs", lambda _, config: config.update(Env=["GOMAXPROCS=7"])),
+    ("agent.settings", lambda _, config: config.update(Env=["REPRO_AGENT={}"])),
+    ("devices", lambda host, _: host.update(DeviceCgroupRules=["c 10:229 rwm"])),
     ("devices", lambda host, _: host.update(Devices=[{"PathOnHost": "/dev/kvm"}])),
     ("privileged", lambda host, _: host.update(Privileged=True)),
     ("capabilities", lambda host, _: host.update(CapAdd=["NET_ADMIN"])),

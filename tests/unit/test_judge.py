@@ -27,7 +27,7 @@ def judged(folder: Path, change: bool) -> AttemptOutcome:
         path.write_bytes(b"GGUF other")
     files = RunFolder(folder).attempt(cell.cell, 1, 1)
     files.prepare(backend=False)
-    specs = {"sdk": sdk_container(cell, "image", {}, Wiring(), "2")}
+    specs = {"sdk": sdk_container(cell, "image", {}, Wiring())}
     found = AttemptEvidence(specs, Watch(cast(Any, None), cell, "2"), findings=model_findings(cell, held))
     owner = current_owner()
     inputs = AttemptInputs(cell, 1, 1, "run", "image", None, {}, "2", apparmor=False, owner=owner, resolver="")

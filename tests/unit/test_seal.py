@@ -14,6 +14,7 @@ from toolkit.cli.rerunning import _original
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import RunFolder
 from toolkit.report.document import read_manifest
+from toolkit.readback.decide import NO_FILE
 from toolkit.seal import _unwitnessed, dead_runs, read_plan, recover_runs, seal
 
 CELL = "go-openai/chat-stream-128/default"
@@ -129,9 +130,14 @@ def test_a_damaged_plan_is_an_invalid_archive(tmp_path: Path) -> None:
         read_plan(folder)
 
 
-def test_what_was_asked_and_has_no_file_here_is_named_too() -> None:
-    rows = [{"id": "memory.swap_bytes", "state": "absent"}, {"id": "user", "state": "held"}]
-    assert list(_unwitnessed({"cell": {"sdk": rows}})) == ["sdk memory.swap_bytes (this kernel has no such file)"]
+def test_what_was_asked_and_has_no_file_here_is_named_and_what_a_version_lacks_is_not() -> None:
+    rows = [
+        {"id": "memory.swap_bytes", "state": "unwitnessed", "reason": NO_FILE},
+        {"id": "memory.swappiness", "state": "absent", "reason": None},
+        {"id": "user", "state": "held", "reason": None},
+        {"id": "pids.limit", "state": "unwitnessed"},
+    ]
+    assert list(_unwitnessed({"cell": {"sdk": rows}})) == [f"sdk memory.swap_bytes ({NO_FILE})", "sdk pids.limit"]
 
 
 @pytest.mark.parametrize("name", ["setup.json", "lock.json"])

@@ -20,6 +20,8 @@ def termination(sdk: Evidence, backend: Evidence | None, facts: LaunchFacts) -> 
     """
     if facts.stopped is not None and facts.stopped != "completed":
         return facts.stopped, Finding("termination", f"the launch was ended from outside: {facts.stopped}")
+    if facts.refused:
+        return "refused", Finding("termination", f"no container was started: {facts.refused}")
     return _not_started(sdk, backend, facts) or _backend_end(sdk, backend, facts) or _sdk_end(sdk, facts)
 
 

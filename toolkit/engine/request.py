@@ -82,6 +82,9 @@ def _host_config(spec: ContainerSpec, cgroup_version: str) -> Json:
     }
     if cgroup_version == "1":
         config["MemorySwappiness"] = 0
+    else:
+        # Engines do so by themselves, unless they are configured otherwise; in version 1 they never do.
+        config["CgroupnsMode"] = "private"
     return config
 
 

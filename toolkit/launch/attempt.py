@@ -28,6 +28,8 @@ from toolkit.model.evidence import Finding
 from toolkit.model.plan import CellPlan
 from toolkit.owner import Owner
 from toolkit.proto.agent_pb2 import Record
+from toolkit.readback.decide import CREATED
+from toolkit.readback.rows import requested_rows
 
 # Beyond the moment at which the agent itself ends a hung program: one that cannot even do that (its memory thrashes) is
 # ended from here, and before the backend's own end comes, or that would seem to have gone first.
@@ -74,6 +76,7 @@ class AttemptEvidence:
     evidence: Evidence = field(default_factory=Evidence)
     warnings: tuple[str, ...] = ()
     engine_failure: ContainerFailed | None = None
+    refused: str = ""  # why nothing was started
     findings: tuple[Finding, ...] = ()  # what was seen from outside the containers
 
 
@@ -130,9 +133,9 @@ class AttemptRunner:
     def _specs(self, wiring: tuple[Wiring, Wiring]) -> AttemptEvidence:
         inputs = self._inputs
         cell, version = self._cell, inputs.cgroup_version
-        specs = {"sdk": sdk_container(cell, inputs.sdk_image, inputs.seccomp, wiring[0], version)}
+        specs = {"sdk": sdk_container(cell, inputs.sdk_image, inputs.seccomp, wiring[0])}
         if inputs.backend_image is not None:
-            specs["backend"] = backend_container(cell, inputs.backend_image, inputs.seccomp, wiring[1], version)
+            specs["backend"] = backend_container(cell, inputs.backend_image, inputs.seccomp, wiring[1])
         return AttemptEvidence(specs, Watch(self._engine, cell, version))
 
     def _labels(self) -> dict[str, str]:
@@ -149,6 +152,9 @@ class AttemptRunner:
         found.warnings = tuple(warning for member in members for warning in member.warnings)
         found.watch.attach({member.role: member.id for member in members})
         self._onlooker.step("created")
+        found.refused = self._created_otherwise(found)
+        if found.refused:
+            return
         self._progress("starting")
         if backend is not None:
             self._start(backend, found.evidence.backend)
@@ -157,6 +163,25 @@ class AttemptRunner:
             self._deadline = time.monotonic() + stop_after_seconds(self._cell, "sdk") + _SLACK_SECONDS
             self._loop(pair, found, collector)
         self._finish(pair, found, collector)
+
+    def _created_otherwise(self, found: AttemptEvidence) -> str:
+        """What the engine made of the request, before anything runs; empty when that is what was asked for.
+
+        An engine that warns has dropped something that it cannot do here: the kernel's readers say what that means.
+        """
+        if found.warnings:
+            return ""
+        wrong = []
+        for role, spec in found.specs.items():
+            found.watch.observe(role, CREATED)
+            wanted = requested_rows(spec, self._cell, role, apparmor=self._inputs.apparmor)
+            seen = found.watch.observations[role]
+            wrong += [
+                f"{role} {one.row} was asked to be {wanted[one.row]!r}, the engine made it {one.found!r}"
+                for one in seen
+                if one.row in wanted and one.found != wanted[one.row]
+            ]
+        return "; ".join(wrong)
 
     def _start(self, member: Member, ending: Ending) -> None:
         member.start(lambda code, role=member.role: self._events.put(("exit", (role, code))))  # type: ignore[misc]
@@ -224,7 +249,8 @@ class AttemptRunner:
         if kind == "ready":
             found.evidence.backend_ready = found.evidence.backend_ready or role == "backend"
         elif kind == "refused":
-            ending.refused = record.refused.reason
+            rows = [f"{row.id} is {row.found or row.error!r}, not {row.expected!r}" for row in record.refused.rows]
+            ending.refused = ": ".join([record.refused.reason, *([", ".join(rows)] if rows else [])])
         elif kind == "child_exit":
             collector.release(role)
         elif kind == "phase" and role == "sdk":

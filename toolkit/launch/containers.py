@@ -53,9 +53,7 @@ class Wiring:
         return bool(self.journal_source)
 
 
-def sdk_container(
-    cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str
-) -> ContainerSpec:
+def sdk_container(cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring) -> ContainerSpec:
     """The container that is measured. Its network is set by the caller: the backend's namespace."""
     workload = "/repro/workload"
     command = (*_numactl(cell), workload, *_harness_arguments(cell))
@@ -67,12 +65,10 @@ def sdk_container(
     own = cell.model_file is not None and cell.in_process
     part = _Part(command, environment, cell.cpus, cell.memory_bytes, own_model=own)
     spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
-    return _with_agent(spec, cell, "sdk", wiring, cgroup_version)
+    return _with_agent(spec, cell, "sdk", wiring)
 
 
-def backend_container(
-    cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring, cgroup_version: str
-) -> ContainerSpec:
+def backend_container(cell: CellPlan, image: str, seccomp: Mapping[str, object], wiring: Wiring) -> ContainerSpec:
     """The container that is talked to."""
     command = (*_numactl(cell), *cell.backend_command)
     backend_cpus = len(parse_cpulist(cell.backend_cpus))
@@ -89,7 +85,7 @@ def backend_container(
         room_bytes=_pages(cell.model_file.size_bytes) if cell.model_file is not None else 0,
     )
     spec = _base(cell, part, image=image, seccomp=seccomp, wiring=wiring)
-    return _with_agent(spec, cell, "backend", wiring, cgroup_version)
+    return _with_agent(spec, cell, "backend", wiring)
 
 
 def harness_settings(cell: CellPlan) -> dict[str, Any]:
@@ -192,9 +188,9 @@ def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, obje
     )
 
 
-def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring, cgroup_version: str) -> ContainerSpec:
+def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring) -> ContainerSpec:
     with_name = replace(spec, environment={**spec.environment, "REPRO_AGENT": ""})
-    expect = agent_expectations(requested_rows(with_name, cell, role, cgroup_version))
+    expect = agent_expectations(requested_rows(with_name, cell, role))
     if not wiring.attached:
         for row in COMPOSE_GAPS:
             expect.pop(row, None)

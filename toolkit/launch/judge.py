@@ -5,6 +5,7 @@ The journals are the truth: everything an agent said is read from them, not from
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ from toolkit.launch.attempt import AttemptEvidence, AttemptInputs
 from toolkit.launch.containers import stop_after_seconds
 from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.terminate import ending_error
-from toolkit.model.evidence import Evidence, Finding, LaunchFacts
-from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide
-from toolkit.readback.rows import ENGINE_ONLY, requested_rows
+from toolkit.launch.watch import Watch
+from toolkit.model.evidence import Drift, Evidence, Finding, LaunchFacts, RowRead
+from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide, order_of
+from toolkit.readback.namespaces import PRIVATE, judge, parse
+from toolkit.readback.rows import lacking, requested_rows
 
 READBACK_SCHEMA = "repro.readback/1"
+NAMESPACES, NAMESPACE_IDS = "namespaces", "namespaces.ids"
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
     told = {role: read_evidence(journals[role]) for role in found.specs}
     verdicts = {
         role: decide(
-            requested_rows(spec, cell, role, inputs.cgroup_version, apparmor=inputs.apparmor),
-            [*found.watch.observations[role], *agent_observations(told[role])],
+            requested_rows(spec, cell, role, apparmor=inputs.apparmor),
+            [*found.watch.observations[role], *agent_observations(told, role, found.watch)],
             found.watch.windows,
+            lacking(inputs.cgroup_version),
         )
         for role, spec in found.specs.items()
     }
@@ -59,6 +64,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         launch=inputs.launch,
         attempt=inputs.attempt,
         stopped=found.evidence.stopped,
+        refused=found.refused,
         stop_after_seconds=stop_after_seconds(cell, "sdk"),
         sdk_oom=found.evidence.sdk.oom_killed,
         backend_oom=found.evidence.backend.oom_killed,
@@ -66,35 +72,66 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         findings=(*broken_findings(verdicts), *found.watch.witness_findings(told), *found.findings),
     )
     result = build_result(cell, told["sdk"], told.get("backend"), facts, ledger)
-    error = found.engine_failure or ending_error(result["termination"], found.evidence, cell.memory_bytes)
+    error = found.engine_failure or ending_error(
+        result["termination"], found.evidence, cell.memory_bytes, found.refused
+    )
     return AttemptOutcome(cell.cell, inputs.launch, inputs.attempt, result, readback, ledger, error)
 
 
 def broken_findings(verdicts: dict[str, list[RowVerdict]]) -> list[Finding]:
-    """Every broken row by name: any of them makes the launch invalid."""
-    return [
-        Finding(
-            "constraint",
-            f"{role} {verdict.row} did not hold: {one.witness} saw it at {one.when}",
-            one.found,
-            verdict.requested,
-        )
-        for role, rows in verdicts.items()
-        for verdict in broken_rows(rows)
-        for one in verdict.broken[:1]
-    ]
+    """Every broken row by name, with when it was seen first and by whom: any of them makes the launch invalid."""
+    return [_broken_finding(role, verdict) for role, rows in verdicts.items() for verdict in broken_rows(rows)]
 
 
-def agent_observations(told: Evidence) -> list[Observation]:
+def _broken_finding(role: str, verdict: RowVerdict) -> Finding:
+    first = verdict.broken[0]
+    after = first.found or ""
+    witnesses = tuple(sorted({one.witness for one in verdict.broken if one.when == first.when}))
+    # A value that was seen to hold first has changed; one that was wrong from the beginning was never there.
+    held = any(order_of(when) < order_of(first.when) for moments in verdict.seen.values() for when in moments)
+    who = " and ".join(witnesses)
+    seen = f"change from {verdict.requested!r} to {after!r}" if held else f"as {after!r}"
+    drift = Drift(role, verdict.row, first.when, verdict.requested if held else None, after, witnesses)
+    cause = f"{role} {verdict.row} did not hold: {who} saw it {seen} at {first.when}"
+    return Finding("constraint", cause, after, verdict.requested, drift)
+
+
+def agent_observations(told: Mapping[str, Evidence], role: str, watch: Watch) -> list[Observation]:
     """The agent's rows as observations. An unreadable row is no observation: nobody saw it."""
-    rows = [(read.when, row) for read in told.readbacks for row in read.rows]
-    if told.refusal is not None:
-        rows += [("start", row) for row in told.refusal.rows]
-    return [
-        Observation(row.id, when, "agent", None if row.absent else row.found)
-        for when, row in rows
-        if not row.error and row.id not in ENGINE_ONLY  # what the agent merely records it does not judge
+    found = []
+    for read in told[role].readbacks:
+        rows = {row.id: row for row in read.rows}
+        for row in read.rows:
+            if row.error:
+                continue
+            value = None if row.absent else row.found
+            if row.id == NAMESPACES and value == PRIVATE:
+                value = _namespaces(rows, told, role, watch)
+                if value is None:
+                    continue
+            found.append(Observation(row.id, read.when, "agent", value))
+    refusal = told[role].refusal
+    if refusal is not None:
+        found += [Observation(row.id, "start", "agent", row.found) for row in refusal.rows if not row.error]
+    return found
+
+
+def _namespaces(rows: Mapping[str, RowRead], told: Mapping[str, Evidence], role: str, watch: Watch) -> str | None:
+    """From inside only the machine's own can be told: the numbers are compared with the host program's, and the
+    other container's."""
+    own = _numbers(rows)
+    if own is None or not watch.own_namespaces:
+        return None
+    others = [
+        _numbers({row.id: row for row in read.rows}) for name in told if name != role for read in told[name].readbacks
     ]
+    other = next((one for one in others if one is not None), None)
+    return judge(own, watch.own_namespaces, other, watch.cgroup_version)
+
+
+def _numbers(rows: Mapping[str, RowRead]) -> dict[str, str] | None:
+    row = rows.get(NAMESPACE_IDS)
+    return parse(row.found) if row is not None and row.found else None
 
 
 def readback_document(verdicts: dict[str, list[RowVerdict]], found: AttemptEvidence) -> dict[str, Any]:

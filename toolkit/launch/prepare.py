@@ -105,7 +105,7 @@ def prepare(
         images[cell.cell] = CellImages(
             built.sdk,
             built.backend,
-            render(cell, choice, built, seccomp, facts.cgroup_version),
+            render(cell, choice, built, seccomp),
         )
     return Prepared(
         plan=plan,
@@ -143,14 +143,12 @@ def _built(world: World, choice: Choice, options: BuildOptions, lock: Mapping[st
     )
 
 
-def render(
-    cell: CellPlan, choice: Choice, built: BuiltSet, seccomp: dict[str, object], cgroup_version: str
-) -> dict[str, bytes]:
+def render(cell: CellPlan, choice: Choice, built: BuiltSet, seccomp: dict[str, object]) -> dict[str, bytes]:
     """The rendered files of a cell: they name images by content and hold no path of this machine."""
-    sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring(), cgroup_version)
+    sdk = sdk_container(cell, built.sdk.reference, seccomp, Wiring())
     backend = None
     if built.backend is not None:
-        backend = backend_container(cell, built.backend.reference, seccomp, Wiring(), cgroup_version)
+        backend = backend_container(cell, built.backend.reference, seccomp, Wiring())
     return render_cell(
         cell.cell,
         lock=built.lock,

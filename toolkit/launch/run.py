@@ -282,11 +282,10 @@ def definition(prepared: Prepared) -> dict[str, Any]:
 def container_document(prepared: Prepared, cell: CellPlan) -> dict[str, Any]:
     """Command and environment of the containers, without anything of this machine."""
     images = prepared.images[cell.cell]
-    version = prepared.facts.cgroup_version
-    specs = {"sdk": sdk_container(cell, images.sdk.identity.config_digest, prepared.seccomp, Wiring(), version)}
+    specs = {"sdk": sdk_container(cell, images.sdk.identity.config_digest, prepared.seccomp, Wiring())}
     if images.backend is not None:
         digest_of = images.backend.identity.config_digest
-        specs["backend"] = backend_container(cell, digest_of, prepared.seccomp, Wiring(), version)
+        specs["backend"] = backend_container(cell, digest_of, prepared.seccomp, Wiring())
     return {
         role: {
             "image": spec.image,

@@ -49,15 +49,20 @@ class Evidence:
         return "hang" if self.hung else None
 
 
-def ending_error(word: str, evidence: Evidence, memory_bytes: int) -> ReproError | None:
-    """What to tell the user of an ending other than ``completed``; None for that one."""
+def ending_error(word: str, evidence: Evidence, memory_bytes: int, refused: str = "") -> ReproError | None:
+    """What to tell the user of an ending other than ``completed``; None for that one.
+
+    ``refused`` is why the host started nothing.
+    """
     if word == "completed":
         return None
     special = _special_error(word, evidence, memory_bytes)
     if special is not None:
         return special
     title, cause, remedy = _TEXTS[word]
-    detail = _detail(evidence)
+    if refused:
+        title, cause = "nothing was started: the engine made other containers than it was asked for", "seen at creation"
+    detail = refused or _detail(evidence)
     return ContainerFailed(title, f"{cause}{': ' + detail if detail else ''}", remedy)
 
 

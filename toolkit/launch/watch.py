@@ -19,6 +19,7 @@ from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation
 from toolkit.readback.engine_view import engine_rows
 from toolkit.readback.host_view import HostProbe, host_rows
+from toolkit.readback.namespaces import own_namespaces
 
 
 @dataclass
@@ -32,12 +33,15 @@ class Watch:
     witnessed: dict[str, list[tuple[str, ProcessView]]] = field(default_factory=lambda: {"sdk": [], "backend": []})
     sampler: LedgerSampler | None = None
     ended: bool = False
+    own_namespaces: Mapping[str, str] = field(default_factory=dict)
+    """The host program's: what a container must not be in."""
     _containers: dict[str, str] = field(default_factory=dict)
     _pids: dict[str, int] = field(default_factory=dict)
 
     def attach(self, containers: Mapping[str, str]) -> None:
         """Which container plays which role."""
         self._containers = dict(containers)
+        self.own_namespaces = own_namespaces()
 
     def observe(self, role: str, when: str) -> None:
         """Take the engine's and the host's view of every row of one container. One that has gone shows nothing."""
@@ -52,7 +56,9 @@ class Watch:
         pid = int(inspect["State"]["Pid"])
         if pid > 0:
             self._pids[role] = pid
-            seen += [Observation(row, when, "host", found) for row, found in host_rows(HostProbe(pid)).items()]
+            other = next((one for name, one in self._pids.items() if name != role), 0)
+            probe = HostProbe(pid, other_pid=other, cgroup_version=self.cgroup_version)
+            seen += [Observation(row, when, "host", found) for row, found in host_rows(probe).items()]
             if role == "sdk" and self.sampler is None:
                 self.sampler = LedgerSampler(self._observed(pid))
 

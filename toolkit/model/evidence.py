@@ -49,6 +49,31 @@ TERMINATIONS: tuple[Termination, ...] = get_args(Termination)
 
 
 @dataclass(frozen=True)
+class Drift:
+    """A limit that did not hold: which row of which container, when it was seen first, from what to what, by whom.
+
+    ``before`` is None where it never had the value that was asked for.
+    """
+
+    container: str
+    row: str
+    when: str
+    before: str | None
+    after: str
+    witnesses: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """In the shape of ``schemas/result.schema.json``."""
+        return {
+            "what": f"{self.container} {self.row}",
+            "when": self.when,
+            "from": self.before,
+            "to": self.after,
+            "witnesses": list(self.witnesses),
+        }
+
+
+@dataclass(frozen=True)
 class Finding:
     """One reason against believing a launch: which gate, why, what was found and what the limit was."""
 
@@ -56,10 +81,12 @@ class Finding:
     cause: str
     found: str | int | float | None = None
     limit: str | int | float | None = None
+    drift: Drift | None = None
 
     def to_json(self) -> dict[str, Any]:
         """In the shape of ``invalid`` and ``recorded`` in ``schemas/result.schema.json``."""
-        return {"gate": self.gate, "cause": self.cause, "found": self.found, "limit": self.limit}
+        told = {"gate": self.gate, "cause": self.cause, "found": self.found, "limit": self.limit}
+        return told if self.drift is None else {**told, "drift": self.drift.to_json()}
 
 
 class Request(NamedTuple):
@@ -288,13 +315,15 @@ class LaunchFacts:
     """What only the launch itself knows. ``stopped`` is set when something outside the containers ended it.
 
     ``stop_after_seconds`` is the agent's hard planned end (0: none). ``sdk_oom`` and ``backend_oom`` are the engine's
-    word. ``backend_ended_first``: the engine saw the backend's container end while the SDK's still ran. ``findings``
-    are those of other judges: broken rows of the read-back, the second witness.
+    word. ``refused`` is why the host started nothing. ``backend_ended_first``: the engine saw the backend's container
+    end while the SDK's still ran. ``findings`` are those of other judges: broken rows of the read-back, the second
+    witness.
     """
 
     launch: int = 1
     attempt: int = 1
     stopped: Termination | None = None
+    refused: str = ""
     stop_after_seconds: float = 0
     sdk_oom: bool = False
     backend_oom: bool = False

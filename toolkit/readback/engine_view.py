@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolkit.canonical import digest
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
+from toolkit.readback.environment import (
+    AGENT_SETTINGS,
+    ENGINE_VARIABLES,
+    entries_digest,
+    names,
+    value_of,
+    values_digest,
+)
+from toolkit.readback.namespaces import PRIVATE
 
 Json = Mapping[str, Any]
 
+_DEVICES = ("Devices", "DeviceRequests", "DeviceCgroupRules")
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -22,28 +32,44 @@ def engine_rows(inspect: Json, cgroup_version: str) -> dict[str, str]:
         "container.cpuset": _list(host.get("CpusetCpus", "")),
         "container.mems": _list(host.get("CpusetMems", "")),
         "cpu.quota": _quota(host),
+        "cpu.weight": str(host.get("CpuShares") or "default"),
         "memory.limit_bytes": str(host.get("Memory", 0)),
         "memory.swap_bytes": _swap(host),
         "pids.limit": str(host.get("PidsLimit") or 0),
         "user": config.get("User", ""),
-        "environment": ",".join(sorted({entry.split("=", 1)[0] for entry in config.get("Env") or []} | {"HOSTNAME"})),
         "network": _network(host.get("NetworkMode", "")),
         "shm_bytes": str(host.get("ShmSize", 0)),
         "log.driver": _log(host.get("LogConfig") or {}),
         "restart_policy": (host.get("RestartPolicy") or {}).get("Name") or "no",
         "healthcheck": "none" if (config.get("Healthcheck") or {}).get("Test") in (None, ["NONE"]) else "set",
         "init": "true" if host.get("Init") else "false",
-        "namespaces": _namespaces(host),
-        "apparmor": inspect.get("AppArmorProfile") or "none",
-        "devices": "none" if not host.get("Devices") and not host.get("DeviceRequests") else "some",
+        "namespaces": _namespaces(host, cgroup_version),
+        "devices": "some" if any(host.get(key) for key in _DEVICES) else "none",
     }
     if cgroup_version == "1":
         rows["memory.swappiness"] = str(host.get("MemorySwappiness"))
+        rows["oom.kill_disable"] = str(bool(host.get("OomKillDisable"))).lower()
+    if (inspect.get("State") or {}).get(
+        "Status"
+    ) != "created":  # the engine chooses the profile when it starts the container
+        rows["apparmor"] = inspect.get("AppArmorProfile") or "none"
+    rows.update(_environment([entry.encode(errors="surrogateescape") for entry in config.get("Env") or []]))
     rows.update(_security(host))
-    rows.update(_mounts(host))
+    rows.update(_mounts(host, inspect.get("Mounts") or []))
     for limit in host.get("Ulimits") or []:
         rows[f"ulimit.{limit['Name']}"] = f"{limit['Soft']}:{limit['Hard']}"
     return rows
+
+
+def _environment(entries: list[bytes]) -> dict[str, str]:
+    gomaxprocs = value_of(entries, "GOMAXPROCS")
+    return {
+        # A container's host name is set when it starts; the engine's own list does not have it.
+        "environment": ",".join(sorted(names(entries) | set(ENGINE_VARIABLES))),
+        "environment.values": values_digest(entries),
+        "agent.settings": entries_digest([value_of(entries, AGENT_SETTINGS) or b""]),
+        "gomaxprocs": "unset" if gomaxprocs is None else gomaxprocs.decode(errors="replace"),
+    }
 
 
 def _security(host: Json) -> dict[str, str]:
@@ -73,7 +99,7 @@ def _profile(text: str) -> str:
         return text
 
 
-def _mounts(host: Json) -> dict[str, str]:
+def _mounts(host: Json, made: Iterable[Json]) -> dict[str, str]:
     # Compose speaks of Mounts where we speak of Binds: the engine keeps the two apart, a bind is a bind.
     binds: dict[str, str] = {}
     for bind in host.get("Binds") or []:
@@ -82,6 +108,8 @@ def _mounts(host: Json) -> dict[str, str]:
     for mount in host.get("Mounts") or []:
         if mount.get("Type") == "bind":
             binds[mount["Target"]] = "ro" if mount.get("ReadOnly") else "rw"
+    # Volumes, also those of the image or of another container, stand only among what was made.
+    binds |= {one["Destination"]: "rw" if one.get("RW") else "ro" for one in made if one.get("Type") == "volume"}
     tmpfs = {target: _tmpfs_size(options) for target, options in (host.get("Tmpfs") or {}).items()}
     writable = sorted([target for target, mode in binds.items() if mode == "rw"] + list(tmpfs))
     return {
@@ -129,15 +157,9 @@ def _log(config: Json) -> str:
     return f"{config.get('Type', '')}:{_bytes(size) if size else 'unlimited'}"
 
 
-def _namespaces(host: Json) -> str:
-    shared = [
-        f"{key}={host.get(key)}"
-        for key, private in (
-            ("IpcMode", ("private", "")),
-            ("PidMode", ("",)),
-            ("UTSMode", ("",)),
-            ("UsernsMode", ("",)),
-        )
-        if (host.get(key) or "") not in private
-    ]
-    return ",".join(shared) or "private"
+def _namespaces(host: Json, cgroup_version: str) -> str:
+    private = {"IpcMode": ("private", ""), "PidMode": ("", "private"), "UTSMode": ("", "private"), "UsernsMode": ("",)}
+    if cgroup_version == "2":
+        private["CgroupnsMode"] = ("private",)
+    shared = [f"{key}={host.get(key)}" for key, words in private.items() if (host.get(key) or "") not in words]
+    return ",".join(shared) or PRIVATE

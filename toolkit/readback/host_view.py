@@ -1,39 +1,66 @@
 """The host's own reading of a container's limits, from ``/proc`` and the cgroup file system (proc(5), cgroups(7)).
 
-Rows that this user may not read (another user's ``numa_maps`` without root) are left out: the agent witnesses them.
+Rows that this user may not read (another user's ``numa_maps``, ``environ`` or ``ns`` without root) are left out: the
+agent witnesses them.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
+from toolkit.readback.cgroup_view import cgroup_rows, device_rules
+from toolkit.readback.environment import AGENT_SETTINGS, entries_digest, names, value_of, values_digest
+from toolkit.readback.mount_view import device_nodes, mount_rows
+from toolkit.readback.namespaces import judge, own_namespaces, read_namespaces
 
-_NO_LIMIT = 1 << 62
-_V1_CONTROLLERS = ("cpuset", "memory", "pids", "cpu")
+Rows = dict[str, str | None]
+
+AGENT_NAME = "agent"
+"""The agent's command name: the first process of every container of ours."""
 
 
 @dataclass(frozen=True)
 class HostProbe:
-    """Where to look: the container's first process, and the roots (changed by tests)."""
+    """Where to look: the container's first process, the other container's (0: none yet), roots (changed by tests)."""
 
     pid: int
     proc: Path = Path("/proc")
     cgroup_root: Path = Path("/sys/fs/cgroup")
+    other_pid: int = 0
+    cgroup_version: str = "1"
+
+    @property
+    def folder(self) -> Path:
+        """Of the first process, in /proc."""
+        return self.proc / str(self.pid)
 
 
-def host_rows(probe: HostProbe) -> dict[str, str | None]:
+def host_rows(probe: HostProbe) -> Rows:
     """Row id to what the kernel shows from outside; None: no such file in this kernel. Unreadable rows are left out."""
-    rows: dict[str, str | None] = {}
-    for reader in (_cgroup_rows, _agent_rows, _child_rows, _mount_rows, _network_rows, _limit_rows):
+    rows: Rows = {}
+    for reader in (
+        _cgroup_rows,
+        _agent_rows,
+        _child_rows,
+        _mount_rows,
+        _network_rows,
+        _limit_rows,
+        _namespace_rows,
+        _device_rows,
+        _environment_rows,
+        _program_rows,
+        _resolver_rows,
+    ):
         _collect(rows, lambda read=reader: read(probe))  # type: ignore[misc]
     return rows
 
 
-def _collect(rows: dict[str, str | None], read: Callable[[], dict[str, str | None]]) -> None:
+def _collect(rows: Rows, read: Callable[[], Rows]) -> None:
     try:
         rows.update(read())
     except (OSError, LookupError, ValueError):
@@ -41,65 +68,49 @@ def _collect(rows: dict[str, str | None], read: Callable[[], dict[str, str | Non
         return
 
 
-def cgroup_folders(probe: HostProbe) -> tuple[str, dict[str, Path]]:
-    """The cgroup version and the folder of each controller we read (cgroups(7), /proc/PID/cgroup)."""
-    lines = (probe.proc / str(probe.pid) / "cgroup").read_text().splitlines()
-    entries = [line.split(":", 2) for line in lines]
-    if len(entries) == 1 and entries[0][1] == "":
-        folder = probe.cgroup_root / entries[0][2].lstrip("/")
-        return "v2", dict.fromkeys(_V1_CONTROLLERS, folder)
-    folders: dict[str, Path] = {}
-    for _number, names, path in entries:
-        for name in names.split(","):
-            if name in _V1_CONTROLLERS:
-                folders[name] = probe.cgroup_root / name / path.lstrip("/")
-    return "v1", folders
+def _cgroup_rows(probe: HostProbe) -> Rows:
+    return cgroup_rows(probe.folder / "cgroup", probe.cgroup_root)
 
 
-def _cgroup_rows(probe: HostProbe) -> dict[str, str | None]:
-    version, folder = cgroup_folders(probe)
-    return _v1_rows(folder) if version == "v1" else _v2_rows(folder["memory"])
+def _mount_rows(probe: HostProbe) -> Rows:
+    return mount_rows(probe.folder / "mountinfo")
 
 
-def _v1_rows(folder: dict[str, Path]) -> dict[str, str | None]:
-    memory, cpu = folder["memory"], folder["cpu"]
-    limit = int(_text(memory / "memory.limit_in_bytes"))
-    both = memory / "memory.memsw.limit_in_bytes"
-    quota = int(_text(cpu / "cpu.cfs_quota_us"))
+def _device_rows(probe: HostProbe) -> Rows:
+    found = device_nodes(probe.folder / "root") + device_rules(probe.folder / "cgroup", probe.cgroup_root)
+    return {"devices": ",".join(sorted(found)) or "none"}
+
+
+def _namespace_rows(probe: HostProbe) -> Rows:
+    other = read_namespaces(probe.proc / str(probe.other_pid)) if probe.other_pid else None
+    found = judge(read_namespaces(probe.folder), own_namespaces(probe.proc), other, probe.cgroup_version)
+    return {"namespaces": found}
+
+
+def _environment_rows(probe: HostProbe) -> Rows:
+    entries = _environ(probe.folder)
     return {
-        "container.cpuset": _list(_text(folder["cpuset"] / "cpuset.cpus")),
-        "container.mems": _list(_text(folder["cpuset"] / "cpuset.mems")),
-        "cpu.quota": "none" if quota < 0 else f"{quota}/{_text(cpu / 'cpu.cfs_period_us')}",
-        "memory.limit_bytes": str(limit),
-        "memory.swap_bytes": str(int(_text(both)) - limit) if both.exists() else None,
-        "memory.swappiness": _text(memory / "memory.swappiness"),
-        "pids.limit": _text(folder["pids"] / "pids.max"),
+        "environment": ",".join(sorted(names(entries))),
+        "environment.values": values_digest(entries),
+        "agent.settings": entries_digest([value_of(entries, AGENT_SETTINGS) or b""]),
     }
 
 
-def _v2_rows(folder: Path) -> dict[str, str | None]:
-    if not folder.exists():
-        raise FileNotFoundError(folder)
-
-    # A controller that is not delegated to the engine has no files here; that must not hide the others' rows.
-    def text(name: str) -> str | None:
-        return _text(folder / name) if (folder / name).exists() else None
-
-    cpus, mems, quota = text("cpuset.cpus.effective"), text("cpuset.mems.effective"), text("cpu.max")
+def _program_rows(probe: HostProbe) -> Rows:
+    entries = _environ(_program(probe))
     return {
-        "container.cpuset": None if cpus is None else _list(cpus),
-        "container.mems": None if mems is None else _list(mems),
-        "cpu.quota": None if quota is None else _quota(quota),
-        "memory.limit_bytes": text("memory.max"),
-        "memory.swap_bytes": text("memory.swap.max"),
-        "memory.swappiness": None,
-        "pids.limit": text("pids.max"),
+        "workload.environment": values_digest(entries),
+        "gomaxprocs": (value_of(entries, "GOMAXPROCS") or b"unset").decode(errors="replace"),
     }
 
 
-def _quota(text: str) -> str:
-    quota, period = text.split()
-    return "none" if quota == "max" else f"{quota}/{period}"
+def _environ(folder: Path) -> list[bytes]:
+    return (folder / "environ").read_bytes().removesuffix(b"\0").split(b"\0")
+
+
+def _resolver_rows(probe: HostProbe) -> Rows:
+    size = (probe.folder / "root/etc/resolv.conf").stat().st_size
+    return {"resolv_conf": "empty" if size == 0 else f"{size} bytes"}
 
 
 def status_fields(path: Path) -> dict[str, str]:
@@ -108,13 +119,40 @@ def status_fields(path: Path) -> dict[str, str]:
     return {name: value.strip() for name, value in pairs}
 
 
-def _agent_rows(probe: HostProbe) -> dict[str, str | None]:
-    folder = probe.proc / str(probe.pid)
-    status = status_fields(folder / "status")
-    return {"agent.affinity": _threads_affinity([folder]), **_status_rows(status), "user": _user(folder, status)}
+def _agent_rows(probe: HostProbe) -> Rows:
+    status = status_fields(probe.folder / "status")
+    first = status["Name"] == AGENT_NAME and status["NSpid"].split()[-1] == "1"
+    return {
+        "agent.affinity": _threads_affinity([probe.folder]),
+        "init": "false" if first else "true",
+        "apparmor": _apparmor(probe),
+        "user": _user(probe.folder, status),
+        **_status_rows(status),
+    }
 
 
-def _status_rows(status: dict[str, str]) -> dict[str, str | None]:
+def _apparmor(probe: HostProbe) -> str:
+    """The profile that confines it; a profile that only complains is named with that word, as the kernel does."""
+    path = probe.folder / "attr/apparmor/current"
+    if not path.exists():  # before Linux 5.8 one file serves all security modules
+        if not _apparmor_is_on():
+            return "none"
+        path = probe.folder / "attr/current"
+    try:
+        text = path.read_text().strip("\0\n ")
+    except OSError as problem:
+        if problem.errno != errno.EINVAL:  # that one means that no module answers
+            raise
+        return "none"
+    unconfined = text in ("", "unconfined") or text.endswith(" (unconfined)")
+    return "none" if unconfined else text.removesuffix(" (enforce)")
+
+
+def _apparmor_is_on(path: Path = Path("/sys/module/apparmor/parameters/enabled")) -> bool:
+    return path.exists() and path.read_text().strip() == "Y"
+
+
+def _status_rows(status: dict[str, str]) -> Rows:
     sets = {name.lower(): status[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
     none = all(int(value, 16) == 0 for value in sets.values())
     return {
@@ -146,6 +184,17 @@ def _inside(outside: str, id_map: Path) -> str:
     return outside
 
 
+def _program(probe: HostProbe) -> Path:
+    """The folder of the agent's oldest child (orphans that it adopts are younger); LookupError without a child."""
+    tasks = (probe.folder / "task").iterdir()
+    children = [probe.proc / child for task in tasks for child in (task / "children").read_text().split()]
+    return children[0] if len(children) == 1 else min(children, key=_start_ticks, default=children[0])
+
+
+def _start_ticks(folder: Path) -> int:
+    return int((folder / "stat").read_text().rpartition(")")[2].split()[19])
+
+
 def descendants(probe: HostProbe) -> list[int]:
     """The processes below the container's first one, children first (``/proc/PID/task/TID/children``)."""
     found: list[int] = []
@@ -159,17 +208,17 @@ def descendants(probe: HostProbe) -> list[int]:
     return found
 
 
-def _child_rows(probe: HostProbe) -> dict[str, str | None]:
+def _child_rows(probe: HostProbe) -> Rows:
     folders = [probe.proc / str(pid) for pid in descendants(probe)]
     if not folders:
         return {}
-    rows: dict[str, str | None] = {
+    rows: Rows = {
         "workload.affinity": _threads_affinity(folders),
-        "mems.allowed": _list(status_fields(folders[0] / "status")["Mems_allowed_list"]),
+        "mems.allowed": _list(status_fields(_program(probe) / "status")["Mems_allowed_list"]),
     }
     # Another user's numa_maps needs root (ptrace access, proc(5)); the agent reads its own child's.
     with suppress(OSError):
-        rows["memory.policy"] = _policy((folders[0] / "numa_maps").read_text())
+        rows["memory.policy"] = _policy((_program(probe) / "numa_maps").read_text())
     return rows
 
 
@@ -188,27 +237,8 @@ def _threads_affinity(folders: list[Path]) -> str:
     return "; ".join(f"{cpus} (thread {thread})" for cpus, thread in sorted(lists.items()))
 
 
-def _mount_rows(probe: HostProbe) -> dict[str, str | None]:
-    options = {
-        fields[4]: fields[5].split(",")[0]
-        for fields in (line.split() for line in (probe.proc / str(probe.pid) / "mountinfo").read_text().splitlines())
-    }
-    kernel = ("/proc", "/dev", "/sys/fs/cgroup")
-    writable = sorted(
-        target
-        for target, mode in options.items()
-        if mode == "rw" and not any(target == top or target.startswith(top + "/") for top in kernel)
-    )
-    return {
-        "rootfs.readonly": options.get("/", "unknown"),
-        "sys.readonly": options.get("/sys", "unknown"),
-        "proc_sys.readonly": options.get("/proc/sys", "rw"),
-        "mounts.writable": ",".join(writable),
-    }
-
-
-def _network_rows(probe: HostProbe) -> dict[str, str | None]:
-    net = probe.proc / str(probe.pid) / "net"
+def _network_rows(probe: HostProbe) -> Rows:
+    net = probe.folder / "net"
     devices = [line.split(":")[0].strip() for line in (net / "dev").read_text().splitlines()[2:]]
     routes = len((net / "route").read_text().splitlines()) > 1
     if devices == ["lo"] and not routes:
@@ -216,19 +246,15 @@ def _network_rows(probe: HostProbe) -> dict[str, str | None]:
     return {"network": ",".join(devices) + (",routes" if routes else "")}
 
 
-def _limit_rows(probe: HostProbe) -> dict[str, str | None]:
-    names = {"Max core file size": "ulimit.core", "Max open files": "ulimit.nofile"}
-    rows: dict[str, str | None] = {}
-    for line in (probe.proc / str(probe.pid) / "limits").read_text().splitlines():
-        for title, row in names.items():
+def _limit_rows(probe: HostProbe) -> Rows:
+    titles = {"Max core file size": "ulimit.core", "Max open files": "ulimit.nofile"}
+    rows: Rows = {}
+    for line in (probe.folder / "limits").read_text().splitlines():
+        for title, row in titles.items():
             if line.startswith(title):
                 soft, hard = line[len(title) :].split()[:2]
                 rows[row] = f"{soft}:{hard}"
     return rows
-
-
-def _text(path: Path) -> str:
-    return path.read_text().strip()
 
 
 def _list(text: str) -> str:

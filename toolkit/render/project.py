@@ -46,13 +46,13 @@ def project(cell: CellPlan, choice: Choice, images: Images | None) -> dict[str, 
     profile = seccomp_profile()
     backend = None
     if images.backend is not None:
-        backend = backend_container(cell, images.backend, profile, Wiring(), "2")
+        backend = backend_container(cell, images.backend, profile, Wiring())
     return render_cell(
         cell.cell,
         lock=lock,
         sdk=choice.sdk,
         backend=choice.backend,
-        sdk_container=sdk_container(cell, images.sdk, profile, Wiring(), "2"),
+        sdk_container=sdk_container(cell, images.sdk, profile, Wiring()),
         backend_container=backend,
     )
 

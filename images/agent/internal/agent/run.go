@@ -147,9 +147,8 @@ func (s *session) launch(environment []string) int {
 		return s.override
 	}
 	var err error
-	// HOSTNAME is the engine's gift: it is the container's id, so no two programs would get one environment.
 	s.child, err = supervisor.Start(supervisor.Program{Args: s.args, WorkloadCPUs: s.config.WorkloadCPUs, AgentCPUs: s.config.AgentCPUs,
-		Environment: supervisor.Environment(environment, config.Variable, "HOSTNAME")})
+		Environment: supervisor.Environment(environment, config.Variable, config.HostVariable)})
 	if err != nil {
 		return s.startFailed(err)
 	}

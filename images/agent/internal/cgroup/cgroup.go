@@ -17,10 +17,15 @@ type Group interface {
 	CPUs() (string, error)
 	Mems() (string, error)
 	CPUQuota() (string, error)    // "none" or "<quota_us>/<period_us>"
+	CPUWeight() (string, error)   // "default" or the number
 	MemoryLimit() (string, error) // bytes or "max"
+	MemoryHigh() (string, error)  // bytes from which on the group is slowed down, or "max"; version 2
 	SwapLimit() (string, error)   // bytes of swap beyond memory, or "max"
 	Swappiness() (string, error)
 	PidsLimit() (string, error)
+	OOMKillDisable() (string, error) // "true" or "false"; version 1
+	OOMGroup() (string, error)       // "0" or "1"; version 2
+	DeviceRules() ([]string, error)  // what the group may open; version 1 (version 2 has a program that no file shows)
 	OOMKills() (int64, error)
 	// Usage opens the counters that are read with every sample.
 	Usage() *Usage
@@ -92,4 +97,17 @@ func folder(root kernelfs.Root, mount kernelfs.Mount, path string) string {
 		return mount.Point
 	}
 	return inside
+}
+
+// lacking says that this version has no such file.
+func lacking(name string) error {
+	return fmt.Errorf("%s does not exist in this version: %w", name, fs.ErrNotExist)
+}
+
+// orDefault is "default" for the kernel's own value: the two versions count in different units.
+func orDefault(value, usual string) string {
+	if value == usual {
+		return "default"
+	}
+	return value
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"sealbench.org/agent/internal/kernelfs"
 )
@@ -49,6 +50,17 @@ func (g *v1Group) CPUQuota() (string, error) {
 	return strconv.FormatInt(quota, 10) + "/" + period, err
 }
 
+// v1DefaultShares is the kernel's own (sched-design-CFS).
+const v1DefaultShares = "1024"
+
+func (g *v1Group) CPUWeight() (string, error) {
+	shares, err := g.text("cpu", "cpu.shares")
+	return orDefault(shares, v1DefaultShares), err
+}
+
+// MemoryHigh does not exist in version 1: its soft limit slows nobody down.
+func (g *v1Group) MemoryHigh() (string, error) { return "", lacking("memory.high") }
+
 func (g *v1Group) MemoryLimit() (string, error) {
 	limit, err := g.number("memory", "memory.limit_in_bytes")
 	if limit >= v1Unlimited {
@@ -72,6 +84,29 @@ func (g *v1Group) SwapLimit() (string, error) {
 
 func (g *v1Group) Swappiness() (string, error) { return g.text("memory", "memory.swappiness") }
 func (g *v1Group) PidsLimit() (string, error)  { return g.text("pids", "pids.max") }
+
+func (g *v1Group) OOMKillDisable() (string, error) {
+	text, err := g.text("memory", "memory.oom_control")
+	if err != nil {
+		return "", err
+	}
+	disabled, ok := kernelfs.FieldNumber([]byte(text), "oom_kill_disable ")
+	if !ok {
+		return "", lacking("oom_kill_disable")
+	}
+	return strconv.FormatBool(disabled != 0), nil
+}
+
+// OOMGroup does not exist in version 1.
+func (g *v1Group) OOMGroup() (string, error) { return "", lacking("memory.oom.group") }
+
+func (g *v1Group) DeviceRules() ([]string, error) {
+	text, err := g.text("devices", "devices.list")
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(text, "\n"), nil
+}
 
 // OOMKills needs Linux 4.13.
 func (g *v1Group) OOMKills() (int64, error) {

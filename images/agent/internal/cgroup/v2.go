@@ -35,15 +35,29 @@ func (g *v2Group) CPUQuota() (string, error) {
 	return quota + "/" + period, nil
 }
 
+// v2DefaultWeight is the kernel's own (cgroup-v2.rst, "cpu.weight").
+const v2DefaultWeight = "100"
+
+func (g *v2Group) CPUWeight() (string, error) {
+	weight, err := g.text("cpu.weight")
+	return orDefault(weight, v2DefaultWeight), err
+}
+
 func (g *v2Group) MemoryLimit() (string, error) { return g.text("memory.max") }
+func (g *v2Group) MemoryHigh() (string, error)  { return g.text("memory.high") }
 func (g *v2Group) SwapLimit() (string, error)   { return g.text("memory.swap.max") }
 
 // Swappiness of a group does not exist in version 2.
-func (g *v2Group) Swappiness() (string, error) {
-	return "", fmt.Errorf("memory.swappiness: %w", fs.ErrNotExist)
-}
+func (g *v2Group) Swappiness() (string, error) { return "", lacking("memory.swappiness") }
 
 func (g *v2Group) PidsLimit() (string, error) { return g.text("pids.max") }
+func (g *v2Group) OOMGroup() (string, error)  { return g.text("memory.oom.group") }
+
+// OOMKillDisable does not exist in version 2.
+func (g *v2Group) OOMKillDisable() (string, error) { return "", lacking("oom_kill_disable") }
+
+// DeviceRules are a program in version 2, which no file shows.
+func (g *v2Group) DeviceRules() ([]string, error) { return nil, lacking("devices.list") }
 
 func (g *v2Group) OOMKills() (int64, error) {
 	text, err := g.text("memory.events")

@@ -18,6 +18,9 @@ import (
 // Variable is the environment variable that holds the configuration. The child never sees it.
 const Variable = "REPRO_AGENT"
 
+// HostVariable is the engine's gift: it is the container's id, so no two programs would get one environment.
+const HostVariable = "HOSTNAME"
+
 const schema = "repro.agent/1"
 
 // Bounds of numbers; a typing error must not become a launch that samples a million times a second.

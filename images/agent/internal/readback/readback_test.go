@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"sealbench.org/agent/internal/cgroup"
@@ -23,10 +25,20 @@ var expected = map[string]string{
 	"memory.policy": "bind:0", "cpu.quota": "none", "memory.limit_bytes": "134217728", "memory.swap_bytes": "0",
 	"memory.swappiness": "0", "pids.limit": "128", "capabilities": "none", "no_new_privileges": "1", "seccomp.mode": "2",
 	"user": "65534:65534", "rootfs.readonly": "ro", "sys.readonly": "ro", "proc_sys.readonly": "ro", "network": "loopback-only",
-	"resolv_conf": "empty", "mounts.writable": "/repro/out/journal.pb,/tmp", "environment": "HOME,REPRO_AGENT",
-	"ulimit.core": "0:0", "ulimit.nofile": "65536:65536",
-	"namespaces": "ipc=4026531811,mnt=4026531812,net=4026531813,pid=4026531814,user=4026531815,uts=4026531816",
+	"resolv_conf": "empty", "mounts.writable": "/repro/out/journal.pb,/tmp", "environment": "GOMAXPROCS,HOME,HOSTNAME,REPRO_AGENT",
+	"ulimit.core": "0:0", "ulimit.nofile": "65536:65536", "cpu.weight": "default", "memory.high_bytes": "max", "oom.kill_disable": "false",
+	"apparmor": "none", "init": "false", "namespaces": "private", "mounts.binds": "/etc/resolv.conf:ro,/repro/out/journal.pb:rw,/repro/run:ro",
+	"tmpfs": "/tmp:67108864", "shm_bytes": "16777216", "devices": "none", "gomaxprocs": "2",
+	// printf 'GOMAXPROCS=2\0HOME=/tmp' | sha256sum, and printf '{}' | sha256sum
+	"environment.values":   "sha256:e0dd94c8387786684b8edf8b2ef0e828a72e139758ab0fb5e5ad1db47f6bb51b",
+	"workload.environment": "sha256:e0dd94c8387786684b8edf8b2ef0e828a72e139758ab0fb5e5ad1db47f6bb51b",
+	"agent.settings":       "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+	"namespaces.ids":       "cgroup=4026531817,ipc=4026531811,mnt=4026531812,net=4026531813,pid=4026531814,user=4026531815,uts=4026531816",
+	"memory.oom_group":     "0",
 }
+
+// lacks are the rows whose file a version does not have.
+var lacks = map[string][]string{"v1": {"memory.high_bytes", "memory.oom_group"}, "v2": {"memory.swappiness", "oom.kill_disable"}}
 
 // fixture is a reader on a copy of a fixture tree that a test may change.
 func fixture(t *testing.T, version string) *Reader {
@@ -43,7 +55,7 @@ func fixture(t *testing.T, version string) *Reader {
 		t.Fatalf("found %s in the tree of %s", group.Version(), version)
 	}
 	return &Reader{Root: kernelfs.Root(root), Group: group, AgentPID: agentPID, ChildPID: childPID,
-		Environment: []string{"REPRO_AGENT={}", "HOME=/tmp"}, Expect: expected}
+		Environment: []string{"REPRO_AGENT={}", "HOME=/tmp", "HOSTNAME=0abc", "GOMAXPROCS=2"}, Expect: expected}
 }
 
 func change(t *testing.T, r *Reader, name, text string) {
@@ -75,9 +87,9 @@ func TestEveryRowHoldsInBothVersions(t *testing.T) {
 			t.Errorf("%s: %d rows of %d", version, len(rows), len(IDs()))
 		}
 		for _, row := range rows {
-			if row.Id == "memory.swappiness" && version == "v2" {
+			if slices.Contains(lacks[version], row.Id) {
 				if !row.Absent {
-					t.Errorf("v2 has no swappiness, found %v", row)
+					t.Errorf("%s has no such file, found %v", version, row)
 				}
 				continue
 			}
@@ -125,9 +137,22 @@ func TestBrokenRowsAreNamed(t *testing.T) {
 		{"v2", "proc/net/route", "Iface\tDestination\nlo\t0\neth0\t0\n", "network", "lo,routes"},
 		{"v2", "proc/net/ipv6_route", "0 0 0 0 0 0 0 0 0 eth0\n", "network", "lo,routes"},
 		{"v2", "proc/net/dev", "x\ny\n lo: 0\n eth0: 0\n", "network", "eth0,lo"},
+		{"v1", "sys/fs/cgroup/cpu,cpuacct/cpu.shares", "512\n", "cpu.weight", "512"},
+		{"v2", "sys/fs/cgroup/cpu.weight", "50\n", "cpu.weight", "50"},
+		{"v2", "sys/fs/cgroup/memory.high", "1048576\n", "memory.high_bytes", "1048576"},
+		{"v1", "sys/fs/cgroup/memory/memory.oom_control", "oom_kill_disable 1\nunder_oom 0\n", "oom.kill_disable", "true"},
+		{"v1", "sys/fs/cgroup/devices/devices.list", "a *:* rwm\n", "devices", "a *:* rwm"},
+		{"v1", "sys/fs/cgroup/devices/devices.list", "c *:* m\nc 1:3 rwm\nc 10:229 rwm\n", "devices", "c 10:229 rwm"},
+		{"v2", "proc/self/attr/apparmor/current", "docker-default (enforce)\n", "apparmor", "docker-default"},
+		{"v2", "proc/5000007/attr/apparmor/current", "docker-default (complain)\n", "apparmor", "docker-default (complain)"},
+		{"v2", child + "environ", "HOME=/tmp\x00GOMAXPROCS=2\x00EXTRA=1\x00REPRO_FD=3\x00", "workload.environment",
+			"sha256:0aba1ef4f1193e6d5a0b33c85252af237ffb8ed018fe29fadbf1dc53fb32a3e5"},
 		{"v2", "proc/self/limits", "Max core file size  0 unlimited bytes\nMax open files 65536 65536 files\n", "ulimit.core", "0:unlimited"},
 	} {
 		r := fixture(t, c.version)
+		if strings.HasPrefix(c.file, "proc/self/attr/") {
+			r.ChildPID = 0 // before the program starts the agent's own profile is the one it will inherit
+		}
 		change(t, r, c.file, c.text)
 		broken := Broken(r.Read(All))
 		if len(broken) != 1 || broken[0].Id != c.id || broken[0].Found != c.found {
@@ -193,10 +218,96 @@ func TestAMissingKernelFileIsAbsentAndAnUnreadableOneIsBroken(t *testing.T) {
 	}
 }
 
-func TestNamespacesAreNeverBroken(t *testing.T) {
+// The machine's own namespaces have fixed numbers; whether others are shared only the host can tell.
+func TestANamespaceOfTheMachineIsNamed(t *testing.T) {
+	for kind, number := range map[string]string{"ipc": "4026531839", "pid": "4026531836", "uts": "4026531838", "net": "4026531833"} {
+		r := fixture(t, "v2")
+		link := r.Root.Path("proc/self/ns/" + kind)
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(kind+":["+number+"]", link); err != nil {
+			t.Fatal(err)
+		}
+		if row := found(t, Broken(r.Read(All)), "namespaces"); row.Found != kind+"=host" {
+			t.Errorf("%v", row)
+		}
+	}
+}
+
+// Version 1 leaves containers in the machine's cgroup namespace.
+func TestTheCgroupNamespaceCountsInVersion2(t *testing.T) {
+	for version, want := range map[string]string{"v1": "private", "v2": "cgroup=host"} {
+		r := fixture(t, version)
+		link := r.Root.Path("proc/self/ns/cgroup")
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("cgroup:[4026531835]", link); err != nil {
+			t.Fatal(err)
+		}
+		if row := found(t, r.Read(Own), "namespaces"); row.Found != want {
+			t.Errorf("%s: %v, want %q", version, row, want)
+		}
+	}
+}
+
+func TestAnInitBeforeTheAgentAndNodesBesideTheUsualAreNamed(t *testing.T) {
 	r := fixture(t, "v2")
-	r.Expect = map[string]string{"namespaces": "private"}
-	if broken := Broken(r.Read(All)); broken != nil {
-		t.Errorf("broken %v", broken)
+	change(t, r, "proc/self/status", "NSpid:\t5000001\t7\n")
+	change(t, r, "dev/bus/usb/placeholder", "")
+	if err := syscall.Mkfifo(r.Root.Path("dev/bus/usb/001"), 0o600); err != nil { // a device node takes root
+		t.Fatal(err)
+	}
+	if row := found(t, r.Read(Own), "init"); row.Found != "true" {
+		t.Errorf("%v", row)
+	}
+	if row := found(t, r.Read(Own), "devices"); row.Found != "/dev/bus/usb/001" {
+		t.Errorf("%v", row)
+	}
+}
+
+func TestMountsThatWereAskedForAreToldFromTheEnginesOwn(t *testing.T) {
+	r := fixture(t, "v2")
+	text, err := r.Root.Text("proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(t, r, "proc/self/mountinfo", text+"\n140 100 254:0 /v/_data /data rw - ext4 /dev/vda rw\n141 100 0:70 / /scratch rw - tmpfs tmpfs rw\n"+
+		"142 100 254:0 /z /repro/run rw - ext4 /dev/vda rw\n143 103 0:71 / /dev/shm rw - tmpfs shm rw\n")
+	rows := r.Read(Own)
+	for id, want := range map[string]string{
+		"mounts.binds": "/data:rw,/etc/resolv.conf:ro,/repro/out/journal.pb:rw,/repro/run:rw",
+		"tmpfs":        "/scratch:unlimited,/tmp:67108864", "shm_bytes": "unlimited"} {
+		if row := found(t, rows, id); row.Found != want {
+			t.Errorf("%v, want %q", row, want)
+		}
+	}
+}
+
+func TestAppArmorBeforeLinux58AndOff(t *testing.T) {
+	r := fixture(t, "v1")
+	change(t, r, "sys/module/apparmor/parameters/enabled", "Y\n")
+	change(t, r, "proc/5000007/attr/current", "docker-default (enforce)\n")
+	if row := found(t, r.Read(All), "apparmor"); row.Found != "docker-default" {
+		t.Errorf("%v", row)
+	}
+	// With AppArmor off the one file is another module's.
+	change(t, r, "sys/module/apparmor/parameters/enabled", "N\n")
+	change(t, r, "proc/5000007/attr/current", "system_u:system_r:container_t:s0\n")
+	if row := found(t, r.Read(All), "apparmor"); row.Found != "none" {
+		t.Errorf("%v", row)
+	}
+}
+
+func TestGomaxprocsIsTheProgramsOnceItRuns(t *testing.T) {
+	r := fixture(t, "v2")
+	change(t, r, "proc/5000007/environ", "HOME=/tmp\x00")
+	if row := found(t, r.Read(All), "gomaxprocs"); row.Found != "unset" {
+		t.Errorf("%v", row)
+	}
+	r.ChildPID = 0
+	if row := found(t, r.Read(Own), "gomaxprocs"); row.Found != "2" {
+		t.Errorf("%v", row)
 	}
 }

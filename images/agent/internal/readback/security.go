@@ -1,9 +1,12 @@
 package readback
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"sealbench.org/agent/internal/kernelfs"
 )
@@ -97,4 +100,39 @@ func identity(four string) string {
 		return ""
 	}
 	return ids[0]
+}
+
+// apparmor is the profile that confines the program, "none" where there is none. The host judges it: only the engine
+// knows whether it has a profile to give.
+func (r *Reader) apparmor() (string, error) {
+	process := "self"
+	if r.ChildPID != 0 {
+		process = strconv.Itoa(r.ChildPID)
+	}
+	folder := "proc/" + process + "/attr/"
+	text, err := r.Root.Text(folder + "apparmor/current")
+	if unknown(err) {
+		// Before Linux 5.8 there is one file for all security modules: it is AppArmor's only where that is on.
+		on, off := r.Root.Text("sys/module/apparmor/parameters/enabled")
+		if off != nil || on != "Y" {
+			return "none", nil
+		}
+		text, err = r.Root.Text(folder + "current")
+	}
+	if unknown(err) {
+		return "none", nil
+	}
+	return profile(text), err
+}
+
+// unknown says that no security module answers.
+func unknown(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) }
+
+// profile is the name alone where it is enforced; a profile that only complains confines nothing.
+func profile(text string) string {
+	text = strings.Trim(text, "\x00\n ")
+	if text == "" || text == "unconfined" || strings.HasSuffix(text, " (unconfined)") {
+		return "none"
+	}
+	return strings.TrimSuffix(text, " (enforce)")
 }
