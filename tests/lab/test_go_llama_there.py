@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.conftest import PLACE, Machine
 from tests.support.faults_tool import sealed_manifest
+from toolkit.readback.rows import lacking
 
 pytestmark = pytest.mark.timeout(3600)
 REPRO = f"cd {PLACE} && REPRO_STORE={PLACE}/store sealbench/.venv/bin/repro"
@@ -48,6 +49,9 @@ def test_limits_and_both_memory_nodes_are_held(everywhere: tuple[Json, Json]) ->
     (cell,) = everywhere[1]["constraints"].values()
     rows = {row["id"]: row for row in cell["sdk"]}
     for row in rows.values():
+        if row["id"] in lacking("2"):
+            assert row["state"] == "absent", row
+            continue
         assert (row["state"], row["effective"]) == ("held", row["requested"]), row
     assert rows["container.cpuset"]["effective"] == "0-7"
     assert rows["container.mems"]["effective"] == "0-1"

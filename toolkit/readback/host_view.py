@@ -20,6 +20,21 @@ from toolkit.readback.namespaces import judge, own_namespaces, read_namespaces
 
 Rows = dict[str, str | None]
 
+OWNERS_ONLY = frozenset(
+    {
+        "memory.policy",
+        "environment",
+        "environment.values",
+        "agent.settings",
+        "workload.environment",
+        "gomaxprocs",
+        "namespaces",
+        "devices",
+        "resolv_conf",
+    }
+)
+"""Rows whose files the kernel shows to root and to the processes' own user alone (ptrace access, proc(5))."""
+
 AGENT_NAME = "agent"
 """The agent's command name: the first process of every container of ours."""
 
