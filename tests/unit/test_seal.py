@@ -13,8 +13,8 @@ from tests.support.runs import RUN_ID, sealed_run, unsealed_run
 from toolkit.cli.rerunning import _original
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import RunFolder
-from toolkit.report.document import read_manifest
 from toolkit.readback.decide import NO_FILE
+from toolkit.report.document import read_manifest
 from toolkit.seal import _unwitnessed, dead_runs, read_plan, recover_runs, seal
 
 CELL = "go-openai/chat-stream-128/default"
