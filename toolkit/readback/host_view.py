@@ -200,10 +200,10 @@ def _inside(outside: str, id_map: Path) -> str:
 
 
 def _program(probe: HostProbe) -> Path:
-    """The folder of the agent's oldest child (orphans that it adopts are younger); LookupError without a child."""
+    """The folder of the agent's oldest child (orphans that it adopts are younger); ValueError without a child."""
     tasks = (probe.folder / "task").iterdir()
     children = [probe.proc / child for task in tasks for child in (task / "children").read_text().split()]
-    return children[0] if len(children) == 1 else min(children, key=_start_ticks, default=children[0])
+    return children[0] if len(children) == 1 else min(children, key=_start_ticks)
 
 
 def _start_ticks(folder: Path) -> int:
