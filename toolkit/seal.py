@@ -84,12 +84,12 @@ def complete_attempts(folder: RunFolder, plan: Plan, stopped: Termination = "hos
                 continue
             files.close()
             facts = LaunchFacts(launch=launch, attempt=attempt, stopped=stopped)
-            backend = None if cell.in_process else _told(files.backend_journal)
-            result = build_result(cell, _told(files.sdk_journal), backend, facts)
+            backend = None if cell.in_process else read_journal_or_nothing(files.backend_journal)
+            result = build_result(cell, read_journal_or_nothing(files.sdk_journal), backend, facts)
             files.write("result.json", result)
 
 
-def _told(journal: Path) -> Evidence:
+def read_journal_or_nothing(journal: Path) -> Evidence:
     """What a journal still says. One that was never made, or is damaged, must not keep its run from being sealed."""
     if not journal.exists():
         return Evidence()

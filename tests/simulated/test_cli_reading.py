@@ -172,6 +172,30 @@ def test_show_an_invalid_run_ends_well_and_shows_no_number(repro: Repro, tmp_pat
     assert all(entry["value"] is None for entry in done.json["cells"][0]["metrics"].values())
 
 
+def test_show_joint(repro: Repro, tmp_path: Path) -> None:
+    sealed_run(tmp_path / "runs", duration_seconds=40.0)
+    done = repro("show", "--joint", "--rule", "article-2024", "--weights", "article-2024")
+    assert (done.code, done.err) == (0, "")
+    assert "windows of 10 s: 4 of 4 count" in done.out
+    assert problems(repro("show", "--joint", "--json").json, "joint") == []
+
+
+@pytest.mark.parametrize(
+    "option", [("--rule", "zero-gc"), ("--weights", "equal"), ("--window", "2"), ("--with-tainted",)]
+)
+def test_show_refuses_options_of_the_joint_analysis_without_it(repro: Repro, option: tuple[str, ...]) -> None:
+    done = repro("show", *option)
+    assert done.code == 2
+    assert f"{option[0]} without --joint" in done.err
+
+
+def test_show_joint_refuses_an_unknown_rule(repro: Repro, tmp_path: Path) -> None:
+    sealed_run(tmp_path / "runs")
+    done = repro("show", "--joint", "--rule", "mine", "--json")
+    assert (done.code, done.json["code"]) == (2, 2)
+    assert "there are zero-gc, article-2024" in done.err
+
+
 def test_show_without_any_run(repro: Repro) -> None:
     done = repro("show", "--json")
     assert done.code == 2

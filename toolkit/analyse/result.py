@@ -10,7 +10,7 @@ headline may be believed. A launch without any clean part has no headline, and i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from toolkit.analyse.baseline import NO_BASELINE
@@ -203,6 +203,14 @@ def _rest(plan: CellPlan, interval: Interval | None, ledger: Mapping[str, Any] |
         return None
     taints = taints_of(ledger).get(None, [])
     return {"start_ns": over.start_ns, "end_ns": over.end_ns, "tainted": bool(taints), "taints": taints}
+
+
+def windows_again(
+    plan: CellPlan, sdk: Evidence, backend: Evidence | None, window_seconds: float
+) -> list[dict[str, Any]]:
+    """The windows of a launch cut anew at another length, in seconds; the taint marks are the caller's to set."""
+    interval = measured_interval(plan, sdk)
+    return _windows(replace(plan, window_seconds=window_seconds), Timeline(sdk, backend), interval, None)
 
 
 def _clock(sdk: Evidence, interval: Interval | None) -> dict[str, Any]:
