@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.machines import uniform
 from toolkit.engine.fake import FakeEngine
 from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN
 from toolkit.errors import HostUnfit, LaneBusy
-from toolkit.lease import lease
+from toolkit.lease import Lane, lease, lease_first
+from toolkit.lease_files import held_lanes, holders
 from toolkit.model.container import ContainerSpec
-from toolkit.owner import Owner, current_owner
+from toolkit.owner import Owner, current_owner, start_ticks
 
 HOLD = """
 import sys
@@ -173,3 +177,171 @@ def test_a_folder_that_was_there_keeps_its_mode(fake_engine: FakeEngine, lanes: 
     lanes.mkdir(mode=0o700)
     with lease("0", fake_engine):
         assert lanes.stat().st_mode & 0o7777 == 0o700
+
+
+SMT = uniform(4, smt=2).topology()
+"""CPU n and n + 4 are one core."""
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("0", "4"), ("4", "0"), ("0-1", "5")])
+def test_a_core_is_leased_whole_both_ways(fake_engine: FakeEngine, mine: str, theirs: str) -> None:
+    with lease(mine, fake_engine, topology=SMT):
+        with pytest.raises(LaneBusy), lease(theirs, fake_engine, topology=SMT):
+            pass
+        with pytest.raises(LaneBusy), lease("3", fake_engine, shared=theirs, topology=SMT):
+            pass
+        with lease("2", fake_engine, shared="7", topology=SMT):
+            pass
+
+
+def test_nobody_measures_beside_anothers_agent_on_one_core(fake_engine: FakeEngine) -> None:
+    with (
+        lease("0", fake_engine, shared="7", topology=SMT),
+        pytest.raises(LaneBusy) as caught,
+        lease("3", fake_engine, topology=SMT),
+    ):
+        pass
+    assert f"process {os.getpid()}" in caught.value.cause
+    assert "agent or backend of a launch" in caught.value.cause
+
+
+def test_an_agent_may_sit_on_a_sibling_of_its_own_lane(fake_engine: FakeEngine) -> None:
+    with lease("0", fake_engine, shared="4", topology=SMT):
+        pass
+
+
+def test_a_measured_container_occupies_its_siblings(fake_engine: FakeEngine) -> None:
+    fake_engine.images["x"] = {}
+    labels = {LABEL_RUN: "r1", LABEL_CPUS: "0", LABEL_ROLE: "sdk", **current_owner().labels()}
+    container, _ = fake_engine.create(ContainerSpec("x", ("y",), labels=labels))
+    fake_engine.start(container)
+    for options in ({"cpus": "4"}, {"cpus": "1", "shared": "4"}):
+        with pytest.raises(LaneBusy, match="busy"), lease(engine=fake_engine, topology=SMT, **options):
+            pass
+    with lease("1", fake_engine, shared="5", topology=SMT):
+        pass
+
+
+def test_the_holder_is_named_with_what_it_does(fake_engine: FakeEngine) -> None:
+    with lease("0-1", fake_engine, topology=SMT), pytest.raises(LaneBusy) as caught, lease("1", fake_engine):
+        pass
+    assert re.search(rf"process {os.getpid()} \(user \w+, measures on CPU 0-1,4-5, since [0-9:]+\)", caught.value.cause)
+    assert "--wait" in caught.value.remedy
+
+
+def test_words_of_one_who_was_killed_are_not_believed(fake_engine: FakeEngine, lanes: Path) -> None:
+    with lease("0", fake_engine):
+        pass
+    (lanes / "cpu0.lock").write_text('{"pid": 1, "start_ticks": 1, "cpus": "0-99", "since_seconds": 1.0}')
+    assert holders(lanes / "cpu0.lock") == []
+    descriptor = os.open(lanes / "cpu0.lock", os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (holder,) = holders(lanes / "cpu0.lock")
+    finally:
+        os.close(descriptor)
+    assert (holder.pid, holder.cpus) == (os.getpid(), "")
+
+
+def test_everybody_who_measures_is_listed_once(fake_engine: FakeEngine, lanes: Path) -> None:
+    assert held_lanes() == []
+    with lease("0-1", fake_engine, shared="3", topology=SMT):
+        (holder,) = held_lanes()
+        assert (holder.pid, holder.cpus, holder.alone) == (os.getpid(), "0-1,4-5", True)
+    assert held_lanes() == []
+
+
+LANES = (Lane("1", shared="0"), Lane("2", shared="0"), Lane("3", shared="0"))
+
+
+def test_the_first_free_lane_is_taken(fake_engine: FakeEngine) -> None:
+    with lease_first(LANES, fake_engine) as first, lease_first(LANES, fake_engine) as second:
+        assert (first, second) == (0, 1)
+        hold = lease_first(LANES, fake_engine)
+        with lease_first(LANES, fake_engine) as third, pytest.raises(LaneBusy) as caught, hold:
+            pass
+        assert third == 2
+    assert caught.value.title == "all 3 lanes are busy"
+    assert [f"lane {number} (CPU {number})" in caught.value.cause for number in (1, 2, 3)] == [True] * 3
+    assert caught.value.cause.count(f"process {os.getpid()}") == 3
+
+
+def test_who_is_waited_for_is_said_once(fake_engine: FakeEngine) -> None:
+    said: list[str] = []
+    hold = lease_first([Lane("0")], fake_engine, wait_seconds=0.5, waiting=said.append)
+    with lease("0", fake_engine), pytest.raises(LaneBusy), hold:
+        pass
+    assert len(said) == 1
+    assert f"process {os.getpid()}" in said[0]
+
+
+def test_a_container_of_a_command_that_dies_while_we_wait_is_ended_first(fake_engine: FakeEngine) -> None:
+    """Its lock is free at once; its container may still be at work on our CPUs."""
+    command = [sys.executable, "-c", HOLD, "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        owner = replace(current_owner(), pid=child.pid, start_ticks=start_ticks(child.pid) or 0)
+        container = run_container(fake_engine, "0", owner)
+        with pytest.raises(LaneBusy), lease("0", fake_engine):
+            pass
+        assert container in fake_engine.containers
+        child.kill()
+        with lease("0", fake_engine, wait_seconds=20):
+            assert container not in fake_engine.containers
+
+
+def test_a_dead_commands_container_that_stays_keeps_the_lane(fake_engine: FakeEngine) -> None:
+    run_container(fake_engine, "0", replace(current_owner(), boot_id="another"))
+    called: list[str] = []
+    hold = lease_first([Lane("0")], fake_engine, recover=lambda: called.append("recover"))
+    with pytest.raises(LaneBusy) as caught, hold:
+        pass
+    assert called == ["recover"]
+    assert "whose command is dead and which cannot be removed" in caught.value.cause
+    with lease("1", fake_engine):
+        pass
+
+
+def test_one_who_keeps_the_gate_shut_is_named(
+    fake_engine: FakeEngine, lanes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.lease._GATE_SECONDS", 0.05)
+    with lease("1", fake_engine):
+        pass
+    descriptor = os.open(lanes / "gate.lock", os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(LaneBusy) as caught, lease("0", fake_engine):
+            pass
+    finally:
+        os.close(descriptor)
+    assert f"kept shut by process {os.getpid()}" in caught.value.cause
+    with lease("0", fake_engine):
+        pass
+
+
+def test_the_gate_is_open_while_a_lane_is_held(fake_engine: FakeEngine, lanes: Path) -> None:
+    with lease("0", fake_engine):
+        assert holders(lanes / "gate.lock") == []
+
+
+def test_a_lock_file_is_never_seen_with_rights_that_keep_others_out(
+    lanes: Path, fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    link = os.link
+
+    def look(source: Path, target: Path) -> None:
+        seen.append(Path(source).stat().st_mode & 0o777)
+        link(source, target)
+
+    monkeypatch.setattr("os.link", look)
+    former = os.umask(0o077)
+    try:
+        with lease("0", fake_engine):
+            pass
+    finally:
+        os.umask(former)
+    assert set(seen) == {0o666}
+    assert {path.name for path in lanes.iterdir()} == {"cpu0.lock", "gate.lock"}

@@ -72,6 +72,7 @@ def leased(world: World, seats: Sequence[Seated], wait_seconds: float, output: O
         wait_seconds=wait_seconds,
         recover=lambda: recover(world),
         waiting=lambda holder: output.talk(f"waiting for a lane: {holder}"),
+        topology=world.topology,
     )
     with hold as index:
         yield seats[index]

@@ -1,0 +1,194 @@
+"""A thousand processes that race for lanes, and a witness that knows nothing of locks.
+
+    python -m tests.support.racers FOLDER COUNT SEED          # prints one JSON object
+    python -m tests.support.racers FOLDER COUNT SEED blind    # leases that know nothing of siblings: must be caught
+
+The witness is memory that all of them share: for each CPU the number of the process that measures there, and a byte for
+each process whose agent or backend is there. Whoever gets a lane looks at it, writes itself in, works, looks again and
+takes itself out. One that is killed cannot: what it left counts only while it lives. Forked, because a thousand
+interpreters would take minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import random
+import signal
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests.support.machines import uniform
+from toolkit.engine.fake import FakeEngine
+from toolkit.errors import LaneBusy
+from toolkit.lease import Lane, lease_first
+from toolkit.model.cpulist import parse_cpulist
+
+MACHINE = uniform(4, smt=2).topology()  # CPU n and n + 4 are one core
+CPUS = 8
+AT_ONCE = 100
+WAIT_SECONDS = 60.0
+CHOICES: tuple[tuple[Lane, ...], ...] = (
+    (Lane("0", idle="4", shared="7"),),
+    (Lane("4", shared="3"),),  # the sibling of the one above, asked for by itself
+    (Lane("1-2", idle="5-6", shared="0"),),
+    (Lane("1", idle="5", shared="7"), Lane("2", idle="6", shared="7"), Lane("0", idle="4", shared="7")),  # --lanes 3
+    (Lane("2,6", shared="3,7"),),
+    (Lane("3", idle="7", shared="0"),),
+)
+_SLOT = struct.Struct("i")
+
+
+@dataclass
+class Witness:
+    """Who is where, as they say themselves."""
+
+    count: int
+    memory: mmap.mmap = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = mmap.mmap(-1, CPUS * _SLOT.size + CPUS * self.count + 3 * self.count * _SLOT.size)
+
+    def owner(self, cpu: int) -> int:
+        return int(_SLOT.unpack_from(self.memory, cpu * _SLOT.size)[0])
+
+    def own(self, cpu: int, pid: int) -> None:
+        _SLOT.pack_into(self.memory, cpu * _SLOT.size, pid)
+
+    def _row(self, cpu: int) -> int:
+        return CPUS * _SLOT.size + cpu * self.count
+
+    def stand(self, cpu: int, index: int, there: bool) -> None:
+        """Agent or backend of a process: there, or gone."""
+        self.memory[self._row(cpu) + index] = there
+
+    def standing(self, cpu: int) -> list[int]:
+        row = self.memory[self._row(cpu) : self._row(cpu) + self.count]
+        return [index for index, there in enumerate(row) if there]
+
+    def _cell(self, index: int, column: int) -> int:
+        return CPUS * _SLOT.size + CPUS * self.count + (3 * index + column) * _SLOT.size
+
+    def note(self, index: int, column: int, value: int) -> None:
+        """Of each process: 0 its number, 1 whether it is inside (1) or was (2), 2 what it must not have seen."""
+        _SLOT.pack_into(self.memory, self._cell(index, column), value)
+
+    def noted(self, index: int, column: int) -> int:
+        return int(_SLOT.unpack_from(self.memory, self._cell(index, column))[0])
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: one that was killed is a zombie until its parent has looked."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] not in b"ZX"
+    except OSError:
+        return False
+
+
+def race(index: int, witness: Witness, seed: int, blind: bool) -> None:
+    """One process: a lane, a look, some work, a look, away."""
+    chance = random.Random(seed * 1_000_003 + index)
+    lanes = chance.choice(CHOICES)
+    machine = MACHINE
+    if blind:
+        lanes, machine = tuple(replace(lane, idle="") for lane in lanes), uniform(CPUS).topology()
+    with lease_first(lanes, FakeEngine(), wait_seconds=WAIT_SECONDS, topology=machine) as chosen:
+        witness.note(index, 1, 1)
+        lane, me = lanes[chosen], os.getpid()
+        cores = {cpu for one in parse_cpulist(lane.cpus) for cpu in MACHINE.core_of(one)}
+        beside = set(parse_cpulist(lane.shared)) - cores
+        wrong = sum(_intruders(cpu, witness) for cpu in cores)
+        wrong += sum(alive(witness.owner(cpu)) for cpu in beside if witness.owner(cpu))
+        for cpu in cores:
+            witness.own(cpu, me)
+        for cpu in beside:
+            witness.stand(cpu, index, True)
+        time.sleep(chance.random() * 0.004)
+        wrong += sum(witness.owner(cpu) != me for cpu in cores)
+        for cpu in cores:
+            witness.own(cpu, 0)
+        for cpu in beside:
+            witness.stand(cpu, index, False)
+        witness.note(index, 2, wrong)
+        witness.note(index, 1, 2)
+
+
+def _intruders(cpu: int, witness: Witness) -> int:
+    owner = witness.owner(cpu)
+    others = [witness.noted(one, 0) for one in witness.standing(cpu)]
+    return (owner != 0 and alive(owner)) + sum(alive(other) for other in others)
+
+
+def start(index: int, witness: Witness, seed: int, blind: bool) -> int:
+    """Fork one; it never returns here."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        witness.note(index, 0, os.getpid())
+        race(index, witness, seed, blind)
+        code = 0
+    except LaneBusy:
+        code = LaneBusy.exit_code
+    finally:
+        os._exit(code)
+
+
+@contextmanager
+def reaped(living: dict[int, int], codes: dict[int, int]) -> Iterator[None]:
+    """Look at everyone who has ended, without waiting."""
+    while living:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            break
+        codes[living.pop(pid)] = os.waitstatus_to_exitcode(status)
+    yield
+
+
+def run(count: int, seed: int, *, blind: bool = False) -> dict[str, object]:
+    """All of them, at most so many at once, a third of them killed at some moment; then every lane must be free."""
+    chance = random.Random(seed)
+    witness = Witness(count)
+    living: dict[int, int] = {}
+    codes: dict[int, int] = {}
+    waiting = list(range(count))
+    killed = 0
+    began = time.monotonic()
+    while waiting or living:
+        with reaped(living, codes):
+            while waiting and len(living) < AT_ONCE:
+                index = waiting.pop()
+                living[start(index, witness, seed, blind)] = index
+            if living and killed < count // 3:
+                # Half of them while they hold a lane: there are few of these among many that wait or just come.
+                inside = [pid for pid, index in living.items() if witness.noted(index, 1) == 1]
+                victims = inside if inside and chance.random() < 0.5 else list(living)
+                os.kill(chance.choice(victims), signal.SIGKILL)
+                killed += 1
+            time.sleep(chance.random() * 0.02)
+    ended = time.monotonic()
+    with lease_first([Lane("0-7")], FakeEngine(), wait_seconds=5, topology=MACHINE):
+        pass  # raises LaneBusy if any lane is stuck
+    return {
+        "processes": count,
+        "kills": killed,
+        "killed": sum(code == -signal.SIGKILL for code in codes.values()),
+        "killed_inside": sum(witness.noted(index, 1) == 1 for index in range(count)),
+        "got": sum(witness.noted(index, 1) > 0 for index in range(count)),
+        "busy": sum(code == LaneBusy.exit_code for code in codes.values()),
+        "failed": sum(code not in (0, -signal.SIGKILL, LaneBusy.exit_code) for code in codes.values()),
+        "two_owners": sum(witness.noted(index, 2) for index in range(count)),
+        "seconds": ended - began,
+    }
+
+
+if __name__ == "__main__":
+    os.environ["REPRO_LANES"] = sys.argv[1]
+    print(json.dumps(run(int(sys.argv[2]), int(sys.argv[3]), blind=sys.argv[4:] == ["blind"])))
