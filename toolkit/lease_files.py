@@ -174,10 +174,10 @@ def _user_of(pid: int) -> str:
         return ""
 
 
-def held_lanes() -> list[Holder]:
+def held_lanes(folder: Path) -> list[Holder]:
     """Everybody who measures on this machine now, each once, in the order of their CPUs: what ``doctor`` shows."""
     found: dict[int, Holder] = {}
-    for path in sorted(lanes_folder().glob("cpu*.lock"), key=lambda one: int(one.stem[3:])):
+    for path in sorted(folder.glob("cpu*.lock"), key=lambda one: int(one.stem[3:])):
         for holder in holders(path):
             if holder.alone:
                 found.setdefault(holder.pid, holder)

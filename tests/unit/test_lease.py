@@ -244,11 +244,11 @@ def test_words_of_one_who_was_killed_are_not_believed(fake_engine: FakeEngine, l
 
 
 def test_everybody_who_measures_is_listed_once(fake_engine: FakeEngine, lanes: Path) -> None:
-    assert held_lanes() == []
+    assert held_lanes(lanes) == []
     with lease("0-1", fake_engine, shared="3", topology=SMT):
-        (holder,) = held_lanes()
+        (holder,) = held_lanes(lanes)
         assert (holder.pid, holder.cpus, holder.alone) == (os.getpid(), "0-1,4-5", True)
-    assert held_lanes() == []
+    assert held_lanes(lanes) == []
 
 
 LANES = (Lane("1", shared="0"), Lane("2", shared="0"), Lane("3", shared="0"))

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from toolkit.host.knobs.tune import tuned_knobs
 from toolkit.host.property import OK, Advice, Property
+from toolkit.lease_files import held_lanes
 from toolkit.units import size
 
 _STORE_BYTES = 3 * 1024**3  # packages, toolchain, module caches and images of a first build, measured: 1.6 GiB
@@ -51,13 +52,13 @@ class Tuned(Property):
 
 
 class Lanes(Property):
-    """The machine-wide folder of CPU locks."""
+    """The machine-wide folder of CPU locks, and who measures now."""
 
     id = "lanes"
     group = "tool"
 
     def show(self) -> str:
-        return str(self.around.lanes)
+        return "; ".join([str(self.around.lanes), *(holder.text for holder in held_lanes(self.around.lanes))])
 
     def advise(self) -> Advice:
         folder = next(path for path in (self.around.lanes, *self.around.lanes.parents) if path.exists())
