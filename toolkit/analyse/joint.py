@@ -133,8 +133,14 @@ def _window(launch: int, row: Json, t0_ns: int) -> Window:
 def judged(windows: Sequence[Window], rule: str, *, with_tainted: bool = False) -> list[Window]:
     """The windows with the reasons why they do not count. Raises KeyError for an unknown rule."""
     why = RULES[rule][0]
-    taint = ["tainted: interference beyond the plan's budget"]
-    return [replace(one, dropped=(*why(one), *(taint if one.tainted and not with_tainted else []))) for one in windows]
+    return [
+        replace(one, dropped=(*why(one), *(_taint(one) if one.tainted and not with_tainted else []))) for one in windows
+    ]
+
+
+def _taint(window: Window) -> list[str]:
+    beyond = f": {', '.join(window.taints)}" if window.taints else ""
+    return [f"tainted, interference beyond the plan's budget{beyond}"]
 
 
 def weighed(windows: Sequence[Window], method: str) -> list[Window]:
