@@ -80,6 +80,12 @@ def make_plan(request: Request, choices: list[Choice], placement: Placement) -> 
     return Plan(cells, _order(cells, request.launches, request.seed), request.seed)
 
 
+def interleaved(plans: list[Plan], request: Request) -> Plan:
+    """One plan of the cells of several, which share launches and seed."""
+    cells = tuple(cell for plan in plans for cell in plan.cells)
+    return Plan(cells, _order(cells, request.launches, request.seed), request.seed)
+
+
 def _order(cells: tuple[CellPlan, ...], launches: int, seed: int) -> tuple[Turn, ...]:
     generator = random.Random(seed)
     turns: list[Turn] = []

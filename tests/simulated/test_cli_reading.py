@@ -346,6 +346,27 @@ def test_doctor_with_an_engine(repro: Repro, engine: FakeEngine, tmp_path: Path)
     assert [call.method for call in engine.calls] == ["facts"]
 
 
+def test_options_of_an_aa_are_refused_without_it(repro: Repro, engine: FakeEngine) -> None:
+    for option in (("--launches", "3"), ("--sdk", "net-http"), ("--show", "latest"), ("--timing-gates", "record")):
+        done = repro("doctor", *option)
+        assert (done.code, option[0] in done.err, "add --aa" in done.err) == (2, True, True)
+    assert engine.calls == []
+
+
+def test_the_noise_of_launches_that_there_are(repro: Repro, tmp_path: Path) -> None:
+    sealed_run(tmp_path / "runs", launches=8)
+    done = repro("doctor", "--aa", "--show", RUN_ID, "--json")
+    assert done.code == 0
+    assert problems(done.json, "noise") == []
+    assert "smallest margin proven" in repro("doctor", "--aa", "--show", RUN_ID).out
+
+
+def test_an_aa_of_too_few_launches_is_refused_or_inconclusive(repro: Repro, tmp_path: Path) -> None:
+    assert repro("doctor", "--aa", "--launches", "2").code == 2
+    sealed_run(tmp_path / "runs")
+    assert repro("doctor", "--aa", "--show", RUN_ID).code == 8
+
+
 def test_doctor_names_cpus_that_are_not_here_with_exit_3(repro: Repro, engine: FakeEngine) -> None:
     done = repro("doctor", "--cpus", "8", "--json")
     assert done.code == 3
