@@ -214,21 +214,26 @@ def test_cpus_that_are_not_here_are_a_finding(root: Path) -> None:
     check_syntax(around(root, cpus="9"))
 
 
+def machine(**parts: Any) -> Topology:
+    """Two CPUs of one node, and what else is said of them."""
+    return Topology((0, 1), {0: (0, 1)}, 8 << 30, **parts)
+
+
+HYBRID = machine(classes=(("P", (0,)), ("E", (1,))))
+
 FILES: list[tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = [
-    ("smt", "warn", "keep it idle", "other thread of CPU 0 is 1",
-     {f"{CPU}/cpu{n}/topology/thread_siblings_list": "0-1" for n in (0, 1)} | {f"{CPU}/smt/control": "on"}, {}),
-    ("smt", "ok", "", "is not online",
-     {f"{CPU}/cpu{n}/topology/thread_siblings_list": "0-1" for n in (0, 1)}, {"cpus": "0-1"}),
-    ("l3", "warn", "several L3", "CPUs 0; CPUs 1",
-     {f"{CPU}/cpu{n}/cache/index3/shared_cpu_list": str(n) for n in (0, 1)}, {"cpus": "0-1"}),
-    ("l3", "ok", "", "CPUs 0-1", {f"{CPU}/cpu{n}/cache/index3/shared_cpu_list": "0-1" for n in (0, 1)}, {}),
-    ("hybrid", "warn", "efficient, performance", "performance: CPUs 0",
-     {"sys/devices/cpu_core/cpus": "0", "sys/devices/cpu_atom/cpus": "1"}, {"cpus": "0-1"}),
-    ("hybrid", "ok", "", "capacity 1024: CPUs 0",
-     {f"{CPU}/cpu0/cpu_capacity": "1024", f"{CPU}/cpu1/cpu_capacity": "512"}, {"cpus": "1"}),
-    ("isolated", "warn", "isolcpus", "isolcpus 0", {f"{CPU}/isolated": "0"}, {}),
-    ("isolated", "warn", "nohz_full", "nohz_full 0-1", {f"{CPU}/isolated": "", f"{CPU}/nohz_full": "0-1"}, {}),
-    ("isolated", "ok", "", "isolcpus 1", {f"{CPU}/isolated": "1", f"{CPU}/nohz_full": "(null)"}, {}),
+    ("smt", "warn", "keep it idle", "other thread of CPU 0 is 1", {f"{CPU}/smt/control": "on"},
+     {"topology": machine(cores=((0, 1),))}),
+    ("smt", "ok", "", "is not online", {}, {"topology": machine(cores=((0, 1),)), "cpus": "0-1"}),
+    ("smt", "ok", "", "off; the other thread", {f"{CPU}/smt/control": "off"}, {}),
+    ("cpus", "warn", "fewer cores", "CPUs 0-1", {}, {"topology": machine(cores=((0, 1),)), "cpus": "0"}),
+    ("l3", "warn", "several L3", "CPUs 0; CPUs 1", {}, {"topology": machine(caches=((0,), (1,))), "cpus": "0-1"}),
+    ("l3", "ok", "", "CPUs 0-1", {}, {"topology": machine(caches=((0, 1),))}),
+    ("hybrid", "warn", "(P, E)", "P cores: CPUs 0; E cores", {}, {"topology": HYBRID, "cpus": "0-1"}),
+    ("hybrid", "ok", "", "P cores: CPUs 0", {}, {"topology": HYBRID, "cpus": "1"}),
+    ("isolated", "warn", "isolcpus", "isolcpus 0", {}, {"topology": machine(isolated=(0,))}),
+    ("isolated", "warn", "nohz_full", "nohz_full 0-1", {}, {"topology": machine(nohz_full=(0, 1))}),
+    ("isolated", "ok", "", "isolcpus 1", {}, {"topology": machine(isolated=(1,))}),
     ("governor", "warn", "cpupower", "powersave on CPU 1",
      {f"{CPU}/cpu0/cpufreq/scaling_governor": "performance", f"{CPU}/cpu1/cpufreq/scaling_governor": "powersave"},
      {"cpus": "0-1"}),
@@ -271,12 +276,6 @@ FILES: list[tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = [
     ("cgroup", "ok", "", "version 1, driver systemd", {}, {"engine": replace(FACTS, cgroup_driver="systemd")}),
     ("time_namespace", "ok", "clock", "its own", {}, {"engine": replace(FACTS, version="29.5.0")}),
     ("time_namespace", "absent", "", "not here", {}, {"engine": replace(FACTS, version="29.4.9")}),
-    ("delegation", "warn", "cpu, cpuset", "memory, pids",
-     {"sys/fs/cgroup/user.slice/user-7.slice/user@7.service/cgroup.controllers": "memory pids"},
-     {"engine": replace(FACTS, rootless=True, cgroup_version="2"), "user_id": 7}),
-    ("delegation", "ok", "", "cpuset",
-     {"sys/fs/cgroup/user.slice/user-7.slice/user@7.service/cgroup.controllers": "cpuset cpu io memory pids"},
-     {"engine": replace(FACTS, rootless=True, cgroup_version="2"), "user_id": 7}),
     ("irq", "ok", "", "1 of 2 may come to CPU 0",
      {"proc/irq/4/smp_affinity_list": "0-1", "proc/irq/5/smp_affinity_list": "1"}, {}),
     ("load", "warn", "others work", "CPU 0 50% busy", {}, {"load": look(busy=50)}),

@@ -40,7 +40,6 @@ class Surroundings:
     which: Callable[[str], str | None] = shutil.which
     lanes: Path = Path("/run/lock/sealbench")
     state: Path = Path("/var/lib/sealbench")
-    user_id: int = field(default_factory=os.geteuid)
     load: Load | None = None
     clock_synchronised: bool | None = None
 

@@ -18,16 +18,7 @@ from toolkit.errors import HostUnfit, UsageError
 from toolkit.grade import GradeEvidence, grade
 from toolkit.host.checks.clocks import Battery, ClockKept, ClockSource, EnergyPreference, Governor, Throttled, Turbo
 from toolkit.host.checks.cpus import CacheDomains, Cpus, HybridCores, Isolated, Numa
-from toolkit.host.checks.engine import (
-    AppArmor,
-    Cgroup,
-    Delegation,
-    Desktop,
-    EngineAnswers,
-    Seccomp,
-    SwapAccounting,
-    TimeNamespace,
-)  # fmt: skip
+from toolkit.host.checks.engine import AppArmor, Cgroup, Desktop, EngineAnswers, Seccomp, SwapAccounting, TimeNamespace
 from toolkit.host.checks.kernel import Aslr, Mitigations, Pressure, SeLinux, Zswap
 from toolkit.host.checks.machine import Architecture, CpuLevel, InContainer, Memory, Virtualization, Wsl
 from toolkit.host.checks.now import ForeignLoad, InterruptRate, Steal
@@ -38,7 +29,7 @@ from toolkit.host.property import GROUPS, Finding, Property, Surroundings, place
 __all__ = ["GROUPS", "PROPERTIES", "Finding", "Property", "Surroundings", "best_grade", "check_syntax", "examine"]
 
 PROPERTIES: tuple[type[Property], ...] = (
-    EngineAnswers, Desktop, Cgroup, Delegation, SwapAccounting, Seccomp, AppArmor, TimeNamespace,
+    EngineAnswers, Desktop, Cgroup, SwapAccounting, Seccomp, AppArmor, TimeNamespace,
     Architecture, CpuLevel, Virtualization, Wsl, InContainer,
     Cpus, smt.Siblings, CacheDomains, HybridCores, Isolated, irq.Interrupts, Numa,
     Governor, EnergyPreference, Turbo, Throttled, Battery, ClockSource, ClockKept,

@@ -29,6 +29,14 @@ class Cpus(_CpuProperty):
             chosen = placement_of(self.around)
         except HostUnfit as problem:
             return "fail", f"{problem.title}; {problem.remedy}"
+        if chosen.shared_cores:
+            return (
+                "warn",
+                (
+                    "agent, backend and host program are on the other threads of the measured cores: grade C at most; "
+                    "measure fewer cores"
+                ),
+            )
         if not chosen.shared:
             return OK
         if self.around.cpus:
@@ -40,23 +48,18 @@ class Cpus(_CpuProperty):
 
 
 class CacheDomains(_CpuProperty):
-    """Last-level caches (``cache/index3/shared_cpu_list``; BenchExec issue 748: ``die_cpus_list`` is not the same)."""
+    """Last-level caches: CPUs behind several of them share nothing faster than memory."""
 
     id = "l3"
 
-    def _domains(self, cpus: tuple[int, ...]) -> set[tuple[int, ...]]:
-        lists = (self.around.cpu_list(f"sys/devices/system/cpu/cpu{n}/cache/index3/shared_cpu_list") for n in cpus)
-        return {cpus for cpus in lists if cpus}
-
     def available(self) -> bool:
-        return bool(self._domains(self.around.topology.cpus))
+        return bool(self.around.topology.caches)
 
     def show(self) -> str:
-        domains = sorted(self._domains(self.around.topology.cpus))
-        return "; ".join(f"CPUs {format_cpulist(cpus)}" for cpus in domains)
+        return "; ".join(f"CPUs {format_cpulist(cpus)}" for cpus in self.around.topology.caches)
 
     def advise(self) -> Advice:
-        touched = sorted(self._domains(self.around.measured()))
+        touched = sorted({self.around.topology.cache_of(cpu) for cpu in self.around.measured()})
         if len(touched) < 2:
             return OK
         lists = " and ".join(format_cpulist(cpus) for cpus in touched)
@@ -64,57 +67,40 @@ class CacheDomains(_CpuProperty):
 
 
 class HybridCores(_CpuProperty):
-    """Cores of several kinds: Intel's P and E cores, or different ``cpu_capacity``."""
+    """Cores of several classes, such as Intel's P and E cores."""
 
     id = "hybrid"
 
-    def _kinds(self) -> dict[str, tuple[int, ...]]:
-        kinds = {
-            "performance": self.around.cpu_list("sys/devices/cpu_core/cpus"),
-            "efficient": self.around.cpu_list("sys/devices/cpu_atom/cpus"),
-        }
-        if all(kinds.values()):
-            return kinds
-        capacities: dict[str, tuple[int, ...]] = {}
-        for cpu in self.around.topology.cpus:
-            capacity = self.around.number(f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity")
-            if capacity is not None:
-                capacities[f"capacity {capacity}"] = (*capacities.get(f"capacity {capacity}", ()), cpu)
-        return capacities
-
     def available(self) -> bool:
-        return len(self._kinds()) > 1
+        return len(self.around.topology.classes) > 1
 
     def show(self) -> str:
-        return "; ".join(f"{kind}: CPUs {format_cpulist(cpus)}" for kind, cpus in sorted(self._kinds().items()))
+        return "; ".join(f"{name} cores: CPUs {format_cpulist(cpus)}" for name, cpus in self.around.topology.classes)
 
     def advise(self) -> Advice:
-        touched = [kind for kind, cpus in sorted(self._kinds().items()) if set(cpus) & set(self.around.measured())]
+        topology = self.around.topology
+        touched = sorted({topology.class_of(cpu) for cpu in self.around.measured()})
         if len(touched) < 2:
             return OK
-        return "warn", f"{self._named()} are of several kinds ({', '.join(touched)}): choose CPUs of one"
+        names = ", ".join(topology.class_name(rank) for rank in touched)
+        return "warn", f"{self._named()} are of several kinds ({names}): choose CPUs of one"
 
 
 class Isolated(_CpuProperty):
     """CPUs that the kernel keeps its scheduler off: isolcpus and nohz_full of the boot line."""
 
     id = "isolated"
-    _FOLDER = "sys/devices/system/cpu"
 
     def available(self) -> bool:
-        return bool(self._list("isolated") or self._list("nohz_full"))
-
-    def _list(self, name: str) -> tuple[int, ...]:
-        return self.around.cpu_list(f"{self._FOLDER}/{name}")
+        return bool(self.around.topology.isolated or self.around.topology.nohz_full)
 
     def show(self) -> str:
-        return f"isolcpus {format_cpulist(self._list('isolated')) or 'none'}, nohz_full " + (
-            format_cpulist(self._list("nohz_full")) or "none"
-        )
+        isolated, tickless = self.around.topology.isolated, self.around.topology.nohz_full
+        return f"isolcpus {format_cpulist(isolated) or 'none'}, nohz_full {format_cpulist(tickless) or 'none'}"
 
     def advise(self) -> Advice:
         measured = set(self.around.measured())
-        if isolated := measured & set(self._list("isolated")):
+        if isolated := measured & set(self.around.topology.isolated):
             return (
                 "warn",
                 (
@@ -122,7 +108,7 @@ class Isolated(_CpuProperty):
                     "choose other CPUs, or boot without isolcpus"
                 ),
             )
-        if tickless := measured & set(self._list("nohz_full")):
+        if tickless := measured & set(self.around.topology.nohz_full):
             return (
                 "warn",
                 (

@@ -138,36 +138,6 @@ class Desktop(_EngineProperty):
         )
 
 
-class Delegation(_EngineProperty):
-    """Which controllers a rootless engine may use: systemd hands out only memory and pids by default."""
-
-    id = "delegation"
-    _NEEDED = ("cpu", "cpuset", "memory", "pids")
-
-    def available(self) -> bool:
-        return super().available() and self.engine.rootless and self.engine.cgroup_version.endswith("2")
-
-    def _handed_out(self) -> list[str]:
-        user = self.around.user_id
-        path = f"sys/fs/cgroup/user.slice/user-{user}.slice/user@{user}.service/cgroup.controllers"
-        return (self.around.text(path) or "").split()
-
-    def show(self) -> str:
-        return ", ".join(self._handed_out()) or "none seen"
-
-    def advise(self) -> Advice:
-        missing = [one for one in self._NEEDED if one not in self._handed_out()]
-        if not missing:
-            return OK
-        return (
-            "warn",
-            (
-                f"a rootless engine cannot limit {', '.join(missing)}, so these rows stay unwitnessed (grade D): "
-                "sudo systemctl edit user@.service, there [Service] Delegate=cpu cpuset io memory pids; log in again"
-            ),
-        )
-
-
 class TimeNamespace(_EngineProperty):
     """Engines from 29.5 on give each container a time namespace of its own."""
 

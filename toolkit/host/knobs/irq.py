@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from toolkit.host.knobs.knob import Change, Knob, same_cpus
 from toolkit.host.property import OK, Advice, Surroundings
-from toolkit.host.siblings import siblings_of
 from toolkit.model.cpulist import format_cpulist
 
 
@@ -55,7 +54,7 @@ class Interrupts(Knob):
     def _away(self) -> tuple[int, ...]:
         """The measured CPUs and the other threads of their cores."""
         measured = self.around.measured()
-        return tuple(sorted({*measured, *siblings_of(self.around, measured)}))
+        return tuple(sorted({*measured, *self.around.topology.siblings(measured)}))
 
     def available(self) -> bool:
         return bool(affinities(self.around))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from toolkit.host.knobs.irq import device_of, moves
 from toolkit.host.knobs.knob import Change, Knob, same_cpus
 from toolkit.host.property import OK, Advice
-from toolkit.host.siblings import siblings_of
 from toolkit.model.cpulist import format_cpulist
 
 _CPUSETS = "sys/fs/cgroup/cpuset"  # where cgroup v1 mounts that controller; on v2 the kernel remembers by itself
@@ -26,13 +25,12 @@ class Siblings(Knob):
     needs_cpus = True
 
     def _others(self) -> tuple[int, ...]:
-        return siblings_of(self.around, self.around.measured())
+        online = self.around.topology.siblings(self.around.measured())
+        return tuple(cpu for cpu in online if self.around.text(_online(cpu)) != "0")
 
     def available(self) -> bool:
-        whole = (self.around.cpu_list(f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list")
-                 for n in self.around.topology.cpus)  # fmt: skip
         control = self.around.text(_CONTROL)
-        return any(len(cpus) > 1 for cpus in whole) or control in ("on", "off", "forceoff")
+        return any(len(core) > 1 for core in self.around.topology.cores) or control in ("on", "off", "forceoff")
 
     def show(self) -> str:
         others = self._others()
