@@ -49,6 +49,11 @@ class Output:
         if self.json_mode:
             print(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False), file=self.stdout, flush=True)
 
+    def document_line(self, value: dict[str, Any]) -> None:
+        """Print a versioned object on one line, on stdout, in JSON mode: for commands that report while they go on."""
+        if self.json_mode:
+            print(json.dumps(value), file=self.stdout, flush=True)
+
     def error(self, error: ReproError) -> None:
         """Text on stderr; with ``--json`` also ``repro.error/1`` on stdout."""
         print(f"repro: {error.title}", file=self.stderr)

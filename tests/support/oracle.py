@@ -80,14 +80,14 @@ def _role(role: str, told: Evidence, records: int) -> Numbers:
         key("repro_journal_unreadable_total", role=role): 0.0,
         key("repro_windows_total", role=role): float(len(told.window_ends)),
     }
-    states = dict.fromkeys(("held", "broken", "absent", "unreadable"), 0)
-    for row in told.readbacks[-1].rows if told.readbacks else ():
-        state = (
-            "absent" if row.absent else "unreadable" if row.error else "held" if row.found == row.expected else "broken"
-        )
-        states[state] += bool(row.absent or row.error or row.expected)
-    if told.readbacks:
-        found |= {key("repro_readback_agent_rows", role=role, state=one): float(n) for one, n in states.items()}
+    rows: dict[str, str] = {}
+    for row in [row for one in told.readbacks for row in one.rows]:
+        if row.absent or row.error or row.expected:
+            same = "held" if row.found == row.expected else "broken"
+            rows[row.id] = "absent" if row.absent else "unreadable" if row.error else same
+    if rows:
+        for state in ("held", "broken", "absent", "unreadable"):
+            found[key("repro_readback_agent_rows", role=role, state=state)] = float([*rows.values()].count(state))
     if "backend.requests" in told.counts:
         found[key("repro_backend_requests_total", role=role)] = float(told.counts["backend.requests"])
     if role == "backend":

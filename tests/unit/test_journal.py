@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.journals import Builder, cell_plan, launch_journal
 from toolkit.collect.crc32c import crc32c
 from toolkit.collect.journal import (
     MAGIC,
+    JournalTail,
     encode_frame,
     encode_journal,
     journal_from_stdout,
@@ -123,3 +125,44 @@ def test_records_on_stdout_are_a_journal_too() -> None:
     journal = journal_from_stdout("\n".join([*lines, "@repro {broken"]))
     assert list(journal.records) == written
     assert journal.truncated_bytes == len("@repro {broken")
+
+
+def grown(path: Path, data: bytes) -> None:
+    with path.open("ab") as stream:
+        stream.write(data)
+
+
+def test_a_tail_gives_each_record_once_however_the_file_grows(tmp_path: Path) -> None:
+    records = launch_journal(cell_plan(duration_seconds=10.0)).records()
+    data, path = encode_journal(records), tmp_path / "journal.pb"
+    tail, found = JournalTail(path), []
+    assert tail.read() == []  # it is not there yet
+    generator = random.Random(3)
+    at = 0
+    while at < len(data):
+        size = generator.randint(1, 9000)
+        grown(path, data[at : at + size])
+        at += size
+        found += tail.read()
+    assert found == records
+    assert tail.read() == []
+
+
+def test_a_tail_stops_at_a_frame_that_is_not_whole_and_goes_on_when_it_is(tmp_path: Path) -> None:
+    records = launch_journal(cell_plan(duration_seconds=10.0)).records()[:3]
+    path = tmp_path / "journal.pb"
+    grown(path, encode_journal(records[:1]))
+    last = encode_frame(records[1])
+    tail = JournalTail(path)
+    assert tail.read() == records[:1]
+    grown(path, last[:-1])
+    assert tail.read() == []
+    grown(path, last[-1:] + encode_frame(records[2]))
+    assert tail.read() == records[1:]
+
+
+def test_a_tail_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.pb"
+    path.write_bytes(b"not a journal")
+    with pytest.raises(LaunchInvalid):
+        JournalTail(path).read()

@@ -19,7 +19,12 @@ from tests.support.journals import SECOND, START, backend_journal, cell_plan, la
 from toolkit.errors import UsageError
 from toolkit.telemetry.address import Address
 from toolkit.telemetry.instruments import INSTRUMENTS, markdown
-from toolkit.telemetry.prometheus import FIRST_PATIENCE_SECONDS, PATIENCE_SECONDS, Exporter
+from toolkit.telemetry.prometheus import (
+    FIRST_PATIENCE_SECONDS,
+    LEAST_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    Exporter,
+)
 from toolkit.telemetry.state import Attempt, Judged, LiveState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "telemetry.md"
@@ -121,6 +126,8 @@ def test_it_waits_for_a_scraper_as_long_as_its_interval(exporter: Exporter) -> N
     exporter._scrapes = [100.0, 105.0, 112.5]
     assert exporter.linger_seconds(113.0) == pytest.approx(8.5)
     assert exporter.linger_seconds(130.0) == 0  # it has gone
+    exporter._scrapes = [100.0, 100.5]
+    assert exporter.linger_seconds(101.0) == LEAST_PATIENCE_SECONDS
     exporter._scrapes = [100.0, 1000.0]
     assert exporter.linger_seconds(1001.0) == PATIENCE_SECONDS
 

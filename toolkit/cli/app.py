@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from toolkit import __version__
-from toolkit.cli import build, clean, doctor, fetch, host, launch, listing, lock, plan, probe, render, rerun, show
+from toolkit.cli import (
+    build,
+    clean,
+    doctor,
+    fetch,
+    host,
+    launch,
+    listing,
+    lock,
+    plan,
+    probe,
+    render,
+    rerun,
+    show,
+    watch,
+)
 from toolkit.errors import Interrupted, UsageError
 from toolkit.output import Output
 
@@ -43,6 +58,7 @@ def main(
 app.command("launch")(launch.launch)
 app.command("rerun")(rerun.rerun)
 app.command("show")(show.show)
+app.command("watch")(watch.watch)
 app.command("list")(listing.list_command)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)

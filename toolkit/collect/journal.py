@@ -55,16 +55,11 @@ def read_journal(path: Path) -> Journal:
     try:
         data = path.read_bytes()
     except OSError as problem:
-        raise LaunchInvalid(
-            "the journal of a container cannot be read",
-            f"{path.name}: {problem.strerror}",
-            "the launch has no evidence; launch again",
-        ) from problem
+        raise _unreadable(path, problem) from problem
     return parse_journal(data)
 
 
-def parse_journal(data: bytes) -> Journal:
-    """The journal in ``data``. Raises LaunchInvalid when it begins with anything but (a part of) the magic bytes."""
+def _check_magic(data: bytes) -> None:
     start = data[: len(MAGIC)]
     if start != MAGIC[: len(start)]:
         raise LaunchInvalid(
@@ -72,16 +67,58 @@ def parse_journal(data: bytes) -> Journal:
             f"it begins with {start!r}, not with {MAGIC!r}",
             "something else wrote to the journal file; launch again",
         )
-    if len(start) < len(MAGIC):
+
+
+def _unreadable(path: Path, problem: OSError) -> LaunchInvalid:
+    return LaunchInvalid(
+        "the journal of a container cannot be read",
+        f"{path.name}: {problem.strerror}",
+        "the launch has no evidence; launch again",
+    )
+
+
+def parse_journal(data: bytes) -> Journal:
+    """The journal in ``data``. Raises LaunchInvalid when it begins with anything but (a part of) the magic bytes."""
+    _check_magic(data)
+    if len(data) < len(MAGIC):
         return Journal((), len(data))
     frames = list(_frames(data))
     end = frames[-1][0] if frames else len(MAGIC)
     return Journal(tuple(record for _, record in frames), len(data) - end)
 
 
-def _frames(data: bytes) -> Iterator[tuple[int, Record]]:
+class JournalTail:
+    """A journal that is still being written: each ``read`` gives the records that have become whole since the last.
+
+    A frame that is not whole yet, or whose checksum is wrong, is looked at again next time; nothing after it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[Record]:
+        """New records, in order; none while the file is not there yet. Raises LaunchInvalid when it is no journal."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                data = stream.read()
+        except FileNotFoundError:
+            return []
+        except OSError as problem:
+            raise _unreadable(self._path, problem) from problem
+        start = 0
+        if not self._offset:
+            _check_magic(data)
+            start = len(MAGIC)
+        frames = list(_frames(data, start))
+        if frames:
+            self._offset += frames[-1][0]
+        return [record for _, record in frames]
+
+
+def _frames(data: bytes, offset: int = len(MAGIC)) -> Iterator[tuple[int, Record]]:
     """Each good frame's end offset and record, until the first that is not good."""
-    offset = len(MAGIC)
     while offset + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, offset)
         start, end = offset + _HEADER.size, offset + _HEADER.size + length

@@ -6,7 +6,7 @@ Memory stays bounded however long a launch is: of what the decoder gathers, a fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from toolkit.telemetry.tally import Tally, TallyView
 from toolkit.telemetry.windowed import WindowTable, WindowView
 
 REQUEST_TALLIES = ("lat.sched", "lat.send", "dispatch.delay", "ttft", "ttft.send", "tpot", "sdk.overhead")
+READ = ("held", "broken", "absent", "unreadable")
 _HELD_BACK_NS = 2 * NANOSECONDS
 """A program announces t0 at once and its requests within a second: older ones without t0 belong to the warm-up."""
 
@@ -47,7 +48,7 @@ class RoleView:
     tallies: Mapping[str, TallyView] = field(default_factory=dict)
     totals: DriveTotals | None = None
     readback: Mapping[str, int] = field(default_factory=dict)
-    """The agent's latest reading: how many rows were ``held``, ``broken``, ``absent``, ``unreadable``."""
+    """The agent's latest reading of each row: how many were ``held``, ``broken``, ``absent``, ``unreadable``."""
     served: int | None = None
     exit: Exit | None = None
     refused: bool = False
@@ -74,7 +75,7 @@ class RoleFold:
         self._records = 0
         self._moments: dict[str, int] = {}
         self._offset: int | None = None
-        self._readback: Mapping[str, int] = {}
+        self._rows: dict[str, str] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
         self._held: list[Request] = []
         self._tallies = {name: Tally() for name in REQUEST_TALLIES} if role == "sdk" else {"backend.delay": Tally()}
@@ -100,7 +101,7 @@ class RoleFold:
                 if self._offset is None:
                     self._offset = record.hello.wall_unix_ns - record.monotonic_ns
             case "readback":
-                self._readback = _states(list(record.readback.rows))
+                self._rows |= _states(record.readback.rows)
                 if record.readback.when == "start":
                     self._moments["readback"] = record.monotonic_ns
             case "ready":
@@ -131,7 +132,7 @@ class RoleFold:
             requests=MappingProxyType(dict(requests)),
             tallies=MappingProxyType(self._views()),
             totals=reader.totals,
-            readback=MappingProxyType(dict(self._readback)),
+            readback=MappingProxyType({one: list(self._rows.values()).count(one) for one in READ if self._rows}),
             served=reader.counts.get("backend.requests"),
             exit=walk.parts.get("exit"),
             refused="refusal" in walk.parts,
@@ -206,14 +207,14 @@ class RoleFold:
         del walk.samples[:-1], reader.go[:-1], walk.readbacks[:-1]
 
 
-def _states(rows: list[Row]) -> dict[str, int]:
+def _states(rows: Iterable[Row]) -> dict[str, str]:
     """How an agent's rows compare with what was expected of them; rows that are only recorded are left out."""
-    states: Counter[str] = Counter({"held": 0, "broken": 0, "absent": 0, "unreadable": 0})
+    states = {}
     for row in rows:
         if row.absent:
-            states["absent"] += 1
+            states[row.id] = "absent"
         elif row.error:
-            states["unreadable"] += 1
+            states[row.id] = "unreadable"
         elif row.expected:
-            states["held" if row.found == row.expected else "broken"] += 1
-    return dict(states)
+            states[row.id] = "held" if row.found == row.expected else "broken"
+    return states

@@ -105,7 +105,7 @@ _JOURNAL = (
     of_role("windows", "counter", "{window}", "Windows that have ended.", "`WindowEnd`",
              read=lambda role: maybe(role.window_ends)),
     of_role(
-        "readback.agent_rows", "gauge", "{row}", "Rows of the agent's latest read-back against what was asked for.",
+        "readback.agent_rows", "gauge", "{row}", "Rows as the agent last read each, against what was asked for.",
         "latest `Readback`", labels=("state",),
         read=lambda role: [({"state": key}, n) for key, n in role.readback.items()],
     ),

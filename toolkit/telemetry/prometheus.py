@@ -29,6 +29,7 @@ PATIENCE_SECONDS = 65.0
 FIRST_PATIENCE_SECONDS = 16.0
 """The wait when only one scrape was seen, so that nobody knows the interval: 15 s is what most configurations use."""
 
+LEAST_PATIENCE_SECONDS = 5.0
 _MARGIN_SECONDS = 1.0
 
 
@@ -54,7 +55,8 @@ class Exporter:
         if not scrapes:
             return 0.0
         gaps = [after - before for before, after in itertools.pairwise(scrapes)]
-        limit = min(max(gaps) + _MARGIN_SECONDS, PATIENCE_SECONDS) if gaps else FIRST_PATIENCE_SECONDS
+        longest = max(gaps) + _MARGIN_SECONDS if gaps else FIRST_PATIENCE_SECONDS
+        limit = min(max(longest, LEAST_PATIENCE_SECONDS), PATIENCE_SECONDS)
         return limit if now - scrapes[-1] <= limit else 0.0
 
     def linger(self, seconds: float) -> bool:
