@@ -73,9 +73,10 @@ def lease_first(
     """Hold the first lane that is free, for the body; which it is.
 
     ``shared`` CPUs of a lane may be shared with other lanes' agents and backends, but nobody may measure on their
-    cores. ``recover`` ends what dead commands left behind; it is called, under our locks, when a container of one sits
-    on the lane. ``waiting`` is told once who is waited for. Raises LaneBusy when every lane is held by somebody else
-    after ``wait_seconds``; HostUnfit when no lock can be made.
+    cores. ``recover`` ends what dead commands left behind; it is called under our locks, when a container of one sits
+    on the lane and after every wait (whoever we waited for may have been killed). ``waiting`` is told once whom we wait
+    for. Raises LaneBusy when every lane is still held by somebody else after ``wait_seconds``; HostUnfit when no lock
+    can be made.
     """
     machine = topology or _here()
     claims = [_claim(lane, machine) for lane in lanes]
@@ -86,7 +87,7 @@ def lease_first(
         found = []
         for index, claim in enumerate(claims):
             with ExitStack() as held:
-                holder = _try(claim, held) or _occupied(engine, claim, machine, clean)
+                holder = _try(claim, held) or _occupied(engine, claim, machine, clean, waited=told)
                 if holder is None:
                     yield index
                     return
@@ -180,10 +181,12 @@ def _named(found: Sequence[Holder]) -> str:
     return " and ".join(holder.text for holder in found) or "another process"
 
 
-def _occupied(engine: Engine, claim: _Claim, topology: Topology, recover: Callable[[], None]) -> str | None:
+def _occupied(
+    engine: Engine, claim: _Claim, topology: Topology, recover: Callable[[], None], *, waited: bool
+) -> str | None:
     """Whose labelled container sits on this lane; None when none does, after those of dead commands were ended."""
     found = list(_upon(engine, claim, topology))
-    if any(_dead(container) for container in found):
+    if waited or any(_dead(container) for container in found):
         recover()
         found = list(_upon(engine, claim, topology))
     for container in found:

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -289,6 +290,19 @@ def test_a_container_of_a_command_that_dies_while_we_wait_is_ended_first(fake_en
         child.kill()
         with lease("0", fake_engine, wait_seconds=20):
             assert container not in fake_engine.containers
+
+
+def test_after_a_wait_the_leftovers_of_dead_commands_are_looked_for(fake_engine: FakeEngine) -> None:
+    called: list[str] = []
+    command = [sys.executable, "-c", HOLD, "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        options: dict[str, Any] = {"recover": lambda: called.append("recover"), "waiting": lambda _: child.kill()}
+        with lease_first([Lane("0")], fake_engine, wait_seconds=20, **options):
+            assert called == ["recover"]
+    with lease_first([Lane("0")], fake_engine, wait_seconds=20, **options):
+        assert called == ["recover"]
 
 
 def test_a_dead_commands_container_that_stays_keeps_the_lane(fake_engine: FakeEngine) -> None:
