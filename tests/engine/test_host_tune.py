@@ -56,7 +56,12 @@ class Host:
 
     def run(self, *words: str, doomed_at: int = 0) -> subprocess.CompletedProcess[str]:
         program = ["-c", DOOMED, str(doomed_at)] if doomed_at else ["-m", "toolkit"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "REPRO_STATE": str(self.state)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "REPRO_STATE": str(self.state),
+            "REPRO_LANES": str(self.state),
+        }
         line = [sys.executable, *program, "host", *words]
         return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=120)
 

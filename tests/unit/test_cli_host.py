@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ CHANGE = Change("ksm", "sys/kernel/mm/ksm/no-such-file", "1", "0")
 @pytest.fixture(autouse=True)
 def _as_a_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REPRO_STATE", str(tmp_path))
+    monkeypatch.setenv("REPRO_LANES", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
@@ -77,3 +79,14 @@ def test_what_cannot_be_is_refused(words: tuple[str, ...], code: int, said: str)
 def test_a_damaged_journal_is_exit_6(tmp_path: Path) -> None:
     Journal(tmp_path).path.write_text("{")
     assert host("status")[0] == host("undo")[0] == 6
+
+
+def test_nothing_is_turned_while_somebody_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    Journal(tmp_path).write([CHANGE])
+    with (tmp_path / "cpu0.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for words in (("tune", "--only", "ksm"), ("undo",)):
+            code, _out, told = host(*words)
+            assert (code, "somebody measures" in told) == (7, True)
+    assert Journal(tmp_path).read() == [CHANGE]

@@ -183,8 +183,10 @@ def test_after_a_reboot_the_journal_is_closed_by_what_the_boot_brought_back(tmp_
     journal = Journal(state)
     journal.write([replace(change, boot_id="an earlier one") for change in journal.read()])
     found = by_target(act("undo", rebooted, state))
-    assert found["sys/kernel/mm/ksm/run"].state == "left"
-    assert "the reboot gave it this value" in found["sys/kernel/mm/ksm/run"].note
+    assert found["sys/kernel/mm/ksm/run"].state == "gone"
+    assert "the boot gave it this value" in found["sys/kernel/mm/ksm/run"].note
+    assert (rebooted / "sys/kernel/mm/ksm/run").read_text() == "2\n"
+    assert journal.read() == []
     assert {one.state for name, one in found.items() if name != "sys/kernel/mm/ksm/run"} == {"as-before"}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.cli.common import JsonFlag, QuietFlag, command
-from toolkit.errors import HostUnfit, LaunchInvalid, Reported, UsageError
+from toolkit.errors import HostUnfit, LaneBusy, LaunchInvalid, Reported, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ def tune(
             _report("tune", planned(around, kinds), output, dry_run=True)
             return
         _need_root(around, "tune", [*[f"--only {name}" for name in only or []], *([f"--cpus {cpus}"] if cpus else [])])
+        _nobody_measures()
         outcomes = turn(around, kinds, state_folder())
         refused = [one for one in outcomes if one.state == "refused"]
         problem = None
@@ -84,6 +85,7 @@ def undo(
         around = _around("")
         if Journal(state_folder()).read():  # nothing to do needs no rights
             _need_root(around, "undo", [])
+            _nobody_measures()
             outcomes = put_back(around, state_folder(), "restore" if force else "forget" if forget else "")
         else:
             outcomes = []
@@ -118,6 +120,15 @@ def _need_root(around: Surroundings, verb: str, words: Sequence[str]) -> None:
     if not around.is_root:
         again = " ".join(["sudo repro host", verb, *words])
         raise HostUnfit("only root may change knobs of the host", "this user is not root", again)
+
+
+def _nobody_measures() -> None:
+    """A knob that is turned in the middle of a measurement spoils it. Raises LaneBusy."""
+    from toolkit.lease_files import held_lanes, lanes_folder
+
+    holders = [holder.text for holder in held_lanes(lanes_folder())]
+    if holders:
+        raise LaneBusy("somebody measures on this host now", "; ".join(holders), "wait until that has ended")
 
 
 def _report(

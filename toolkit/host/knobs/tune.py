@@ -157,7 +157,7 @@ def _restore(around: Surroundings, change: Change, force: Force) -> Outcome:
     if knob.same(present, change.former):
         return _outcome(change, "as-before", present)
     if not knob.same(present, change.wanted) and force != "restore":
-        return _outcome(change, "left", present, _whose(change))
+        return _somebody_elses(change, present)
     try:
         knob.write(change, change.former)
     except OSError as problem:
@@ -168,9 +168,12 @@ def _restore(around: Surroundings, change: Change, force: Force) -> Outcome:
     return _outcome(change, "refused", present, "the kernel did not take it")
 
 
-def _whose(change: Change) -> str:
-    since = "the reboot gave it this value" if change.boot_id != boot_id() else "somebody else changed it meanwhile"
-    return f"{since}: --force puts '{change.former}' back, --forget keeps what is there"
+def _somebody_elses(change: Change, present: str) -> Outcome:
+    """Neither ours nor the former one. A reboot takes every knob back to what the boot says: nothing of ours stays."""
+    if change.boot_id != boot_id():
+        return _outcome(change, "gone", present, "the machine was started anew since, and the boot gave it this value")
+    note = f"somebody else changed it meanwhile: --force puts '{change.former}' back, --forget keeps what is there"
+    return _outcome(change, "left", present, note)
 
 
 def status(around: Surroundings, folder: Path) -> list[Outcome]:
@@ -186,7 +189,7 @@ def status(around: Surroundings, folder: Path) -> list[Outcome]:
         elif knob.same(present, change.former):
             found.append(_outcome(change, "as-before", present))
         else:
-            found.append(_outcome(change, "left", present, _whose(change)))
+            found.append(_somebody_elses(change, present))
     return found
 
 
