@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.analyse.patterns import FOUND, NOT_FOUND, NOT_JUDGED, Pattern, judge_pattern, patterns
+from toolkit.analyse.patterns import FOUND, NOT_FOUND, NOT_JUDGED, Pattern, judge_pattern, markdown, patterns
 from toolkit.model.metrics import IN_WINDOWS
 from toolkit.schemas import problems
 
@@ -83,6 +83,11 @@ def verdicts(series: dict[str, list[tuple[float, float]]]) -> dict[str, str]:
 
 def test_the_data_has_its_published_shape() -> None:
     assert problems(json.loads(FILE.read_text(encoding="utf-8")), "patterns") == []
+
+
+def test_the_page_has_the_thresholds_of_the_data() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/joint-analysis.md"
+    assert markdown() in page.read_text(encoding="utf-8")
 
 
 def test_every_pattern_is_proven_here_and_names_metrics_that_windows_have() -> None:

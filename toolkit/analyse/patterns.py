@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from toolkit.analyse.trend import Trend, trend
+from toolkit.units import readable
 
 FOUND, NOT_FOUND, NOT_JUDGED = "found", "not-found", "not-judged"
 
@@ -139,3 +140,32 @@ def _share(one: Condition, points: Series, others: Series) -> float:
     both = [(value, base[when]) for when, value in points if when in base]
     often = sum(value >= one.times * other and value - other >= one.more for value, other in both)
     return often / len(both) if both else 0.0
+
+
+def markdown() -> str:
+    """The table of ``docs/joint-analysis.md``."""
+    lines = ["| pattern | all of these (threshold) | fewest windows | it suggests |", "| --- | --- | --- | --- |"]
+    for one in patterns():
+        conditions = "; ".join(map(_words, one.conditions))
+        lines.append(f"| `{one.id}` | {conditions} | {one.fewest_windows} | {one.means} |")
+    return "\n".join(lines) + "\n"
+
+
+def _words(one: Condition) -> str:
+    metric, word = f"`{one.metric}`", one.is_.replace("-", " ")
+    if one.is_ == "at-least":
+        return f"{metric} {word} {one.value:g}"
+    if one.is_ == "often-times":
+        often = f"in {_percent(one.share)} of the windows"
+        return f"{metric} {one.times:g} times `{one.of}` and {_amount(one.metric, one.more)} above it, {often}"
+    limits = [_percent(one.relative)] * bool(one.relative) + [_amount(one.metric, one.absolute)] * bool(one.absolute)
+    return f"{metric} {word} ({', '.join(limits)})"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g} %"
+
+
+def _amount(metric: str, value: float) -> str:
+    number, unit = readable(value, metric)
+    return f"{number} {unit}".strip()

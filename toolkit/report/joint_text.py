@@ -60,9 +60,10 @@ def _cell(cell: Json, document: Json, out: Output) -> None:
     _dropped(cell["dropped"], out)
     if cell["bias"]:
         out.data("\n" + _bias(cell["bias"], document["rule"]["name"]))
-    out.data("\n" + _correlations(cell["correlations"]))
-    _reasons(cell["correlations"], out)
-    _units(cell["units"], document["weights"]["name"], out)
+    if kept:
+        out.data("\n" + _correlations(cell["correlations"]))
+        _reasons(cell["correlations"], out)
+        _units(cell["units"], document["weights"]["name"], out)
     _patterns(cell["patterns"], out)
 
 
