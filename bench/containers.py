@@ -24,10 +24,10 @@ WORKLOAD = "chat-stream-128"
 EMPTY_PROGRAM = ("/lib64/ld-linux-x86-64.so.2", "--version")
 
 
-def cell_and_images(engine: DockerEngine) -> tuple[CellPlan, BuiltSet]:
-    """The default cell on CPU 0 of this machine, and its images, built if need be."""
+def cell_and_images(engine: DockerEngine, workload: str = WORKLOAD) -> tuple[CellPlan, BuiltSet]:
+    """The default cell of a workload on CPU 0 of this machine, and its images, built if need be."""
     catalogue = load_catalogue()
-    cell, choice = cells(catalogue, [SDK], WORKLOAD, place(read_topology(), "0"))[0]
+    cell, choice = cells(catalogue, [SDK], workload, place(read_topology(), "0"))[0]
     return cell, ensure_images(engine, catalogue, sdk=choice.sdk, backend=choice.backend, store=Store.open())
 
 

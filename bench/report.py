@@ -13,7 +13,18 @@ from typing import Any
 from common import RESULTS, ROOT, SCHEMA, table
 
 PAGE = ROOT / "docs" / "performance.md"
-ORDER = ("engine_overhead", "help_cpu", "agent", "harness_overhead", "rebuild", "launch_wall")
+ORDER = (
+    "engine_overhead",
+    "help_cpu",
+    "doctor",
+    "agent",
+    "ledger",
+    "measuring_effect",
+    "generator",
+    "harness_overhead",
+    "rebuild",
+    "launch_wall",
+)
 GIB = 1024**3
 HEAD = """# Performance
 

@@ -1,4 +1,4 @@
-"""All benches one after the other, then docs/performance.md: ``make bench``, about half an hour on a quiet machine.
+"""All benches one after the other, then docs/performance.md: ``make bench``, some 45 minutes on a quiet machine.
 
     python bench/run.py [--quick] [--cold] [NAME ...]
 
@@ -22,6 +22,10 @@ FULL = {
     "harness_overhead": ["--rounds", "20", "--seconds", "3"],
     "rebuild": ["--rounds", "10"],
     "launch_wall": ["--rounds", "5"],
+    "ledger": ["--rounds", "25"],
+    "measuring_effect": ["--rounds", "6"],
+    "generator": ["--rounds", "4", "--seconds", "2"],
+    "doctor": ["--rounds", "20"],
 }
 QUICK = {
     "help_cpu": ["--rounds", "5"],
@@ -30,6 +34,10 @@ QUICK = {
     "harness_overhead": ["--rounds", "3", "--seconds", "1"],
     "rebuild": ["--rounds", "2"],
     "launch_wall": ["--rounds", "1", "--duration", "2"],
+    "ledger": ["--rounds", "4"],
+    "measuring_effect": ["--rounds", "1", "--seconds", "2"],
+    "generator": ["--rounds", "1", "--seconds", "1"],
+    "doctor": ["--rounds", "3"],
 }
 
 

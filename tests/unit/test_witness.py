@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +134,29 @@ def test_a_real_family_is_seen_without_its_head(family: subprocess.Popen[bytes])
     assert second.affinity == (format_cpulist([min(os.sched_getaffinity(0))]),)
     assert second.rss_bytes > MIB
     assert 0 < second.cpu_seconds - first.cpu_seconds < 1.0
+
+
+@pytest.mark.parametrize("cgroup", ["readable", "unreadable", "of others"])
+def test_children_of_children_are_seen_and_nobody_else_however_they_are_found(
+    cgroup: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    head = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {deep!r}])"
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", head], stdin=subprocess.PIPE)
+    if cgroup != "readable":
+        # Not mounted where it is looked for, or a hierarchy that does not hold the agent.
+        texts = {"unreadable": "0::/nowhere\n", "of others": "0::/\n"}
+        real = Path.read_text
+        monkeypatch.setattr(Path, "read_text", lambda path: texts[cgroup] if path.name == "cgroup" else real(path))
+    try:
+        deadline = time.monotonic() + 20
+        while view_processes(process.pid).processes < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert view_processes(process.pid).processes == 2
+    finally:
+        process.communicate(b"\n")
+        bystander.communicate(b"\n")
 
 
 def test_a_process_that_is_gone_is_a_view_that_says_so() -> None:

@@ -1,7 +1,7 @@
 """The second witness: psutil on the host looks at the containers' processes once per window.
 
 It is not the truth, it is another pair of eyes: where it and the journal disagree beyond a stated tolerance, one of
-them is wrong and the launch is invalid. Looking walks the process table (2 ms with 100 processes), so not more often::
+them is wrong and the launch is invalid. Looking costs a millisecond or two of CPU, so not more often::
 
     views = [("t0", view_processes(4711)), ..., ("window:0", view_processes(4711))]
     disagreements("sdk", views, sdk_evidence.samples, affinity="0")
@@ -13,12 +13,17 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.model.evidence import NANOSECONDS, Finding, Sample
+
+if TYPE_CHECKING:
+    import psutil
 
 CPU_TOLERANCE_SHARE = 0.10
 CPU_TOLERANCE_SECONDS = 0.05
@@ -78,7 +83,7 @@ def view_processes(pid: int) -> ProcessView:
     moment = time.monotonic_ns()
     try:
         agent = psutil.Process(pid)
-        children = agent.children(recursive=True)
+        children = _below(agent)
         own = _affinity(thread.id for thread in agent.threads())
     except psutil.Error as problem:
         return ProcessView(moment, problem=type(problem).__name__)
@@ -101,6 +106,46 @@ def view_processes(pid: int) -> ProcessView:
     if not seen:
         return ProcessView(moment, agent_affinity=own, problem="the agent has no processes below it")
     return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own, span_ns=span)
+
+
+def _below(agent: psutil.Process) -> list[psutil.Process]:
+    """The program's processes: below the agent, at any depth.
+
+    Found among those of the agent's cgroup: psutil's own way reads the whole machine's process table. What was put into
+    the container from outside (``docker exec``) is in the cgroup and not below the agent.
+    """
+    import psutil
+
+    try:
+        members = _cgroup_members(agent.pid)
+    except OSError:
+        return agent.children(recursive=True)
+    parents: dict[int, list[psutil.Process]] = {}
+    for pid in members:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            parents.setdefault(process.ppid(), []).append(process)
+    found, next_up = [], [agent.pid]
+    while next_up:
+        children = parents.pop(next_up.pop(), [])
+        found += children
+        next_up += [child.pid for child in children]
+    return found
+
+
+def _cgroup_members(pid: int) -> list[int]:
+    """All processes of a process's cgroup (cgroups(7): ``cgroup.procs``; v1: of the memory controller).
+
+    Raises OSError where the hierarchy is not mounted at the usual place, or has the process in its root.
+    """
+    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    folder = next((f"{name}{groups[name]}" for name in ("memory", "") if groups.get(name, "/") != "/"), None)
+    if folder is None:
+        raise FileNotFoundError(f"process {pid} is in no cgroup of its own")
+    members = [int(word) for word in (Path("/sys/fs/cgroup") / folder.lstrip("/") / "cgroup.procs").read_text().split()]
+    if pid not in members:
+        raise FileNotFoundError(f"process {pid} is not in the cgroup that it names")
+    return members
 
 
 def _affinity(tasks: Iterable[int]) -> tuple[str, ...]:

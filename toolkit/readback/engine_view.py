@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -90,6 +91,7 @@ def _security(host: Json) -> dict[str, str]:
     }
 
 
+@functools.lru_cache(maxsize=8)  # the same text at every look, and its digest is most of what a look costs
 def _profile(text: str) -> str:
     if not text:
         return "engine-default"
