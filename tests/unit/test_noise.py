@@ -137,7 +137,7 @@ def test_a_run_becomes_a_document_and_words(tmp_path: Path, capsys: pytest.Captu
     found = document(tmp_path, 8)
     assert problems(found, "noise") == []
     (cell,) = found["cells"]
-    assert cell["launches"] == {"a": 4, "b": 4, "not_valid": 0}
+    assert cell["launches"] == {"a": 4, "b": 4, "not_valid": 0, "tainted": 0}
     assert [one["launches"] for one in cell["metrics"]["cpu.per_request_seconds"]["detectable"]] == list(COUNTS)
     print_noise(found, Output(stdout=sys.stdout))
     words = capsys.readouterr().out

@@ -11,7 +11,7 @@ from toolkit.model.plan import CellPlan, Plan
 from toolkit.output import Output
 from toolkit.report.table import table
 from toolkit.report.terminal import drive_text
-from toolkit.seal import last_results
+from toolkit.seal import last_results, launch_entry
 
 Json = dict[str, Any]
 
@@ -44,7 +44,12 @@ def _cell(folder: RunFolder, cell: CellPlan, seed: int) -> Json:
         "id": cell.cell,
         "drive": drive_text(cell),
         "cpus": cell.cpus,
-        "launches": {"a": _count("a", valid), "b": _count("b", valid), "not_valid": cell.launches - len(valid)},
+        "launches": {
+            "a": _count("a", valid),
+            "b": _count("b", valid),
+            "not_valid": cell.launches - len(valid),
+            "tainted": sum(1 for result in results if result["valid"] and launch_entry(result)["taints"]),
+        },
         "metrics": {name: one.to_json() for name, one in floors(values).items()},
     }
 
@@ -79,9 +84,11 @@ def _print_cell(cell: Json, output: Output) -> None:
     output.data(f"\n{cell['id']}, {cell['drive']}, CPU {cell['cpus']}: {count['a']} launches of A, {count['b']} of B")
     if count["not_valid"]:
         output.data(f"{count['not_valid']} launches were not valid and do not count")
+    if count["tainted"]:
+        output.data(f"{count['tainted']} launches were disturbed beyond the budget: what was disturbed does not count")
     known = _known(cell)
     if not known:
-        output.data("too few launches to tell")
+        output.data("nothing to tell: " + "; ".join(sorted({one["reason"] for one in cell["metrics"].values()})))
         return
     titles = ("smallest difference shown", "smallest margin proven")
     for title, key in zip(titles, ("difference_share", "margin_share"), strict=True):
