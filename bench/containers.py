@@ -16,7 +16,7 @@ from toolkit.host.topology import place, read_topology
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
 from toolkit.model.container import ContainerSpec
 from toolkit.model.plan import CellPlan
-from toolkit.render.files import seccomp_profile
+from toolkit.render.seccomp import seccomp_profile
 
 SDK = "go-openai"
 WORKLOAD = "chat-stream-128"

@@ -28,6 +28,9 @@ from toolkit.launch.folder import (
     remove_owner,
     run_folders,
 )
+from toolkit.launch.plain import facts as plain_facts
+from toolkit.launch.plain import is_finished, was_plain
+from toolkit.launch.plain import readback as plain_readback
 from toolkit.ledger import reasons_against
 from toolkit.model.evidence import Evidence, Finding, LaunchFacts, Termination
 from toolkit.model.names import on_disk
@@ -83,10 +86,15 @@ def complete_attempts(folder: RunFolder, plan: Plan, stopped: Termination = "hos
             if (files.path / "result.json").exists():
                 continue
             files.close()
-            facts = LaunchFacts(launch=launch, attempt=attempt, stopped=stopped)
-            backend = None if cell.in_process else read_journal_or_nothing(files.backend_journal)
-            result = build_result(cell, read_journal_or_nothing(files.sdk_journal), backend, facts)
-            files.write("result.json", result)
+            told = {"sdk": read_journal_or_nothing(files.sdk_journal)}
+            if not cell.in_process:
+                told["backend"] = read_journal_or_nothing(files.backend_journal)
+            plain = plain_facts(files, cell, launch, attempt)
+            if plain is not None:
+                version = str(read_json(folder.path / "setup.json")["host"]["cgroup_version"])
+                files.write("readback.json", plain_readback(cell, told, version))
+            facts = plain or LaunchFacts(launch=launch, attempt=attempt, stopped=stopped)
+            files.write("result.json", build_result(cell, told["sdk"], told.get("backend"), facts))
 
 
 def read_journal_or_nothing(journal: Path) -> Evidence:
@@ -141,6 +149,15 @@ def seal(folder: RunFolder, state: str = "complete", stopped: Termination = "hos
         ) from problem
     _finish(folder)
     return manifest
+
+
+def seal_plain(folder: RunFolder) -> None:
+    """Seal a run that ``rerun.sh`` of an archive left behind: it ended by itself, and nobody has read it yet."""
+    if folder.sealed or not (folder.path / "setup.json").exists():
+        return
+    if was_plain(read_json(folder.path / "setup.json")):
+        finished = is_finished(folder, len(read_plan(folder).order))
+        seal(folder, "complete" if finished else "recovered")
 
 
 def _finish(folder: RunFolder) -> None:

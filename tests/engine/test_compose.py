@@ -29,8 +29,8 @@ from toolkit.launch.containers import COMPOSE_GAPS, Wiring, backend_container, s
 from toolkit.lease import lease
 from toolkit.model.plan import CellPlan
 from toolkit.plan import Choice
-from toolkit.render.files import seccomp_profile
 from toolkit.render.project import built_images, cell_folder, named_images
+from toolkit.render.seccomp import seccomp_profile
 
 if TYPE_CHECKING:
     from toolkit.engine.docker import DockerEngine

@@ -18,7 +18,7 @@ from toolkit.engine.docker import DockerEngine
 from toolkit.engine.port import LABEL_ROLE
 from toolkit.readback.engine_view import engine_rows
 from toolkit.readback.rows import ENGINE_BLIND, ENGINE_ONLY, lacking
-from toolkit.render.files import seccomp_profile
+from toolkit.render.seccomp import seccomp_profile
 from toolkit.schemas import validate
 
 pytestmark = pytest.mark.timeout(900)

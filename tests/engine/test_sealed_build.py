@@ -34,7 +34,7 @@ from toolkit.fetch.store import Store
 from toolkit.lock import lock_json, read_lock
 from toolkit.model.container import ContainerSpec, Ulimit
 from toolkit.model.inputs import BuiltImage, LockedFile
-from toolkit.render.files import seccomp_profile
+from toolkit.render.seccomp import seccomp_profile
 
 if TYPE_CHECKING:
     from toolkit.engine.docker import DockerEngine

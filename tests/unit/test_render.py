@@ -22,7 +22,8 @@ from toolkit.engine.request import tmpfs_options as engine_tmpfs_options
 from toolkit.errors import CatalogueError, UsageError
 from toolkit.lock import lock_json, read_lock
 from toolkit.model.container import ContainerSpec, Mount, Tmpfs
-from toolkit.render.files import dockerfiles, ground, render_cell, seccomp_bytes, seccomp_profile, tmpfs_options
+from toolkit.render.files import dockerfiles, ground, render_cell, tmpfs_options
+from toolkit.render.seccomp import seccomp_bytes, seccomp_profile
 from toolkit.render.templates import environment, render
 
 

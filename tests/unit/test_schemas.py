@@ -76,7 +76,11 @@ def test_every_reference_leads_somewhere(name: str) -> None:
         assert target == "#/$defs/" or target.removeprefix("#/$defs/") in found["$defs"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+SIGNED = {"archive"}
+"""What a signature covers says nothing that its reader does not know: an unknown key there is refused."""
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - SIGNED))
 def test_more_keys_may_follow(name: str) -> None:
     assert not [node for node in walk(schema(name)) if node.get("additionalProperties") is False]
 

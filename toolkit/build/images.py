@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,16 @@ from toolkit.build import compile as compiler
 from toolkit.build import foundation, native, records, targets
 from toolkit.build.assemble import assemble, load
 from toolkit.build.gocache import Cache, cache_key
-from toolkit.build.recipe import Recipe, recipes
-from toolkit.build.targets import Target
+from toolkit.build.recipe import Recipe, recipe_json, recipes
+from toolkit.build.targets import Target, target_json
 from toolkit.build.ustar import write_layer
+from toolkit.canonical import digest_bytes
 from toolkit.catalogue import Catalogue
 from toolkit.engine.port import Engine
 from toolkit.errors import CatalogueError, InputMismatch
 from toolkit.fetch import inputs
 from toolkit.fetch.store import IN_USE, Store
-from toolkit.lock import Lock, base_from_image, base_key, lock_json, modules_json, native_key, parse_lock, read_lock
+from toolkit.lock import Lock, base_from_image, base_key, lock_json, native_key, parse_lock, read_lock
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.inputs import BuiltImage
 
@@ -99,8 +100,22 @@ class Build:
         wanted = recipes(sdk, backend)
         with self._store.lock(IN_USE, shared=True):
             base, images = self._warm(wanted) or self._cold(wanted)
-        lock = self._run_lock(base, images, _targets(wanted))
+        lock = self._run_lock(base, images, wanted)
+        self._keep_sources(_targets(wanted))
         return BuiltSet(images["sdk"], images.get("backend"), base, lock, self.base_state)
+
+    def _keep_sources(self, built: list[Target]) -> None:
+        """Keep the sources as they were built: an archive of the run holds them, whatever the checkout says by then."""
+        for target in built:
+            for path, data in target.files.items():
+                sha256 = digest_bytes(data).removeprefix("sha256:")
+                if not self._store.has(sha256):
+                    self._store.add_bytes(data, sha256, path)
+
+    def anew(self, wanted: list[Recipe]) -> tuple[BuiltImage, dict[str, BuiltImage]]:
+        """The base and the images of these recipes, built from inputs alone, whatever the store remembers."""
+        with self._store.lock(IN_USE, shared=True):
+            return self._cold(wanted)
 
     def outputs(self, target: Target) -> dict[str, Path]:
         """What one target makes, as blobs of the store: built if need be, no image."""
@@ -230,12 +245,14 @@ class Build:
         self._report(f"build: {built.reference} ({built.size_bytes / 1e6:.1f} MB)")
         return built
 
-    def _run_lock(self, base: BuiltImage, images: Mapping[str, BuiltImage], built: list[Target]) -> dict[str, Any]:
-        """Everything pinned, as it goes into the run's lock.json."""
+    def _run_lock(self, base: BuiltImage, images: Mapping[str, BuiltImage], wanted: list[Recipe]) -> dict[str, Any]:
+        """Everything pinned, as it goes into the run's lock.json: enough to build the images without this checkout."""
+        built = _targets(wanted)
         return {
             **lock_json(self.lock),
             "base_state": self.base_state,
-            "targets": {target.key: _target_json(target, self.lock) for target in built},
+            "targets": {target.key: target_json(target, self.lock) for target in built},
+            "recipes": {recipe.kind: recipe_json(recipe) for recipe in wanted},
             "environment": dict(targets.ENVIRONMENT),
             "images": {
                 "base": records.image_json(base),
@@ -263,17 +280,6 @@ def recall_images(
 def _targets(wanted: list[Recipe]) -> list[Target]:
     """What the images need, once each."""
     return list({target.key: target for recipe in wanted for target in recipe.targets}.values())
-
-
-def _target_json(target: Target, lock: Lock) -> dict[str, Any]:
-    return {
-        "inputs_digest": target.inputs_digest(lock),
-        "modules": modules_json(target.modules),
-        "archives": [asdict(row) for row in target.archives],
-        "sources": target.sources(),
-        "command": list(target.command),
-        "environment": dict(target.environment),
-    }
 
 
 def restore_images(engine: Engine, store: Store, lock: Mapping[str, Any]) -> BuiltSet | None:

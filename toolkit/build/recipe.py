@@ -9,7 +9,7 @@ Below ``/repro``: ``agent``, the program (``workload`` or ``backend``), ``lib/``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,38 @@ class Recipe:
                 folders.add(folder)
                 folder = folder.rpartition("/")[0]
         return [*(Entry.folder(path) for path in sorted(folders)), *files]
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as it stands in a run's lock.json; its targets stand beside it, by key."""
+    return {
+        "id": recipe.id,
+        "title": recipe.title,
+        "cpu_level": recipe.cpu_level,
+        "targets": [target.key for target in recipe.targets],
+        "placements": [asdict(one) for one in recipe.placements],
+        "program": asdict(recipe.program),
+    }
+
+
+def recipe_from_json(kind: str, row: Mapping[str, Any], built: Mapping[str, Target]) -> Recipe:
+    """A recipe of a run's lock.json. Raises CatalogueError."""
+    try:
+        return Recipe(
+            kind=kind,
+            id=str(row["id"]),
+            title=str(row["title"]),
+            cpu_level=str(row["cpu_level"]),
+            targets=tuple(built[key] for key in row["targets"]),
+            placements=tuple(Placement(**one) for one in row["placements"]),
+            program=Placement(**row["program"]),
+        )
+    except (KeyError, TypeError) as problem:
+        raise CatalogueError(
+            f"the run's lock does not say what the image of the {kind} is made of",
+            f"{type(problem).__name__}: {problem}",
+            "it was made by an older version of repro: use that one",
+        ) from problem
 
 
 def recipes(sdk: SdkEntry, backend: BackendEntry | None) -> list[Recipe]:

@@ -9,8 +9,8 @@ A target's context folder looks the same in the hardened container and in the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from toolkit.build import native
 from toolkit.canonical import digest, digest_bytes
 from toolkit.catalogue.parts import models_folder, native_part, synthetic_models
 from toolkit.errors import CatalogueError
-from toolkit.lock import Lock, ModulesLock, base_key, native_key, read_modules, read_source
+from toolkit.lock import Lock, ModulesLock, base_key, modules_json, native_key, parse_modules, read_modules, read_source
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.inputs import LockedFile
 
@@ -279,3 +279,51 @@ def _require_go(build: str, folder: Path) -> None:
         raise CatalogueError(
             f"{folder}: build: {build}", "only `build: go` has a sealed route so far", "use `build: go`"
         )
+
+
+def target_json(target: Target, lock: Lock) -> dict[str, Any]:
+    """A target as it stands in a run's lock.json: all of it, with the digests of its sources for their bytes."""
+    return {
+        "inputs_digest": target.inputs_digest(lock),
+        "modules": modules_json(target.modules),
+        "archives": [asdict(row) for row in target.archives],
+        "sources": target.sources(),
+        "command": list(target.command),
+        "environment": dict(target.environment),
+        "native": target.native,
+        "go": target.go,
+        "folder": target.folder,
+        "title": target.title,
+        "workdir": target.workdir,
+        "outputs": dict(target.outputs),
+    }
+
+
+def target_from_json(key: str, row: Mapping[str, Any], source: Callable[[str, str], bytes]) -> Target:
+    """A target of a run's lock.json. ``source`` gives the bytes of a digest; its second argument is the path.
+
+    Raises CatalogueError for a lock that does not say all, and what ``source`` raises.
+    """
+    try:
+        return Target(
+            key=key,
+            folder=str(row["folder"]),
+            title=str(row["title"]),
+            files={path: source(str(digest_of), path) for path, digest_of in row["sources"].items()},
+            modules=parse_modules(row["modules"], Path("lock.json")),
+            workdir=str(row["workdir"]),
+            command=tuple(row["command"]),
+            outputs=dict(row["outputs"]),
+            origin=Path("lock.json"),
+            environment=dict(row["environment"]),
+            archives=tuple(LockedFile(**one) for one in row["archives"]),
+            native=bool(row["native"]),
+            go=bool(row["go"]),
+            note=f"build: {row['title']}",
+        )
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise CatalogueError(
+            f"the run's lock does not say how {key} was built",
+            f"{type(problem).__name__}: {problem}",
+            "it was made by an older version of repro: use that one",
+        ) from problem

@@ -73,9 +73,13 @@ def split_name(path: str) -> tuple[bytes, bytes]:
 
 def header(entry: Entry) -> bytes:
     """The 512 header bytes of an entry. Raises UstarError."""
+    return header_block(entry, entry.size_bytes)
+
+
+def header_block(entry: Entry, size: int) -> bytes:
+    """The header of an entry whose content has ``size`` bytes, wherever it is. Raises UstarError."""
     if entry.path.startswith("/") or ".." in entry.path.split("/") or "\0" in entry.path + entry.target:
         raise UstarError(f"not a plain relative path: {entry.path!r}")
-    size = entry.size_bytes
     if size >= _SIZE_LIMIT_BYTES:
         raise UstarError(f"file too large for ustar: {entry.path} ({size} bytes)")
     link = entry.target.encode()

@@ -9,6 +9,7 @@ import typer
 
 from toolkit import __version__
 from toolkit.cli import (
+    archive,
     build,
     clean,
     doctor,
@@ -19,9 +20,11 @@ from toolkit.cli import (
     lock,
     plan,
     probe,
+    rebuild,
     render,
     rerun,
     show,
+    verify,
     watch,
 )
 from toolkit.errors import Interrupted, UsageError
@@ -68,6 +71,9 @@ app.command("lock")(lock.lock)
 app.command("fetch")(fetch.fetch)
 app.command("render")(render.render)
 app.command("build")(build.build)
+app.command("archive")(archive.archive)
+app.command("verify")(verify.verify)
+app.command("rebuild")(rebuild.rebuild)
 app.command("clean")(clean.clean)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,19 +48,28 @@ def rerun_run(
             prepared = _prepare(world, plan, original, required_model(plan, model))
             if channels is not None:
                 prepared = replace(prepared, telemetry=channels.names)
-            differences = _differences(original, prepared)
+            differences = set_up_differences(original, prepared)
             show_differences(differences, output)
             _refuse_blocking(differences)
             report = run_prepared(prepared, world, interrupts, wait_seconds, output, onlooker)
-            _report(report, before, differences, output)
+            report_again(report, before, differences, output)
 
 
-def _report(report: RunReport, before: dict[str, Any], differences: list[Difference], output: Output) -> None:
-    """Both results side by side and ``repro.rerun/1``; then raise what ended the run, if anything did."""
+def report_again(
+    report: RunReport,
+    before: dict[str, Any],
+    differences: list[Difference],
+    output: Output,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Both results side by side and ``repro.rerun/1``; then raise what ended the run, if anything did.
+
+    ``more``: further keys of the document.
+    """
     from toolkit.report.terminal import comparison
 
     after = launch_document(report.folder.path, report.manifest)
-    document = rerun_document(before, after, differences)
+    document = rerun_document(before, after, differences) | dict(more or {})
     comparison(before, after, output)
     if report.error is None:
         output.document(document)
@@ -130,7 +140,8 @@ def _prepare(world: World, plan: Plan, original: RunFolder, model: Path | None) 
     return prepare(world, plan, choices, BuildOptions(allow_relock=False), chain=chain, locks=locks, model=model)
 
 
-def _differences(original: RunFolder, prepared: Prepared) -> list[Difference]:
+def set_up_differences(original: RunFolder, prepared: Prepared) -> list[Difference]:
+    """What is not the same as in the original's set-up."""
     from toolkit import __version__
     from toolkit.diff import setup_differences
     from toolkit.launch.run import definition, image_documents

@@ -41,7 +41,7 @@ def show(
         given = {"--rule": rule, "--weights": weights, "--window": window, "--with-tainted": with_tainted or None}
         if not joint:
             _refuse([name for name, value in given.items() if value is not None])
-            _show(resolve_run(runs, run), output)
+            _show(readable(resolve_run(runs, run)), output)
             return
         from toolkit.analyse.joint import DEFAULT_RULE, DEFAULT_WEIGHTS
         from toolkit.report.joint import JointOptions, check_options, joint_document
@@ -49,9 +49,17 @@ def show(
 
         options = JointOptions(rule or DEFAULT_RULE, weights or DEFAULT_WEIGHTS, window, with_tainted)
         check_options(options)
-        document = joint_document(resolve_run(runs, run), options)
+        document = joint_document(readable(resolve_run(runs, run)), options)
         output.document(document)
         show_joint(document, output)
+
+
+def readable(folder: RunFolder) -> RunFolder:
+    """The run; sealed here and now where ``rerun.sh`` of an archive left it."""
+    from toolkit.seal import seal_plain
+
+    seal_plain(folder)
+    return folder
 
 
 def _refuse(names: list[str]) -> None:

@@ -37,7 +37,7 @@ COMPOSE_GAPS = ("container.mems", "mems.allowed", "memory.swappiness")
 
 @dataclass(frozen=True)
 class Wiring:
-    """How a container reaches the host. Empty strings: it does not (plain compose).
+    """How a container reaches the host. Empty strings: it does not (plain compose). ``rerun.sh`` has journals alone.
 
     ``model_source`` is where a model of the user's own lies, for cells that have one.
     """
@@ -173,7 +173,9 @@ def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, obje
     if part.own_model:
         mounts.append(Mount(wiring.model_source, OWN_MODEL))
     if wiring.attached:
-        mounts += [Mount(wiring.journal_source, JOURNAL, writable=True), Mount(wiring.socket_folder, RUN_FOLDER)]
+        mounts.append(Mount(wiring.journal_source, JOURNAL, writable=True))
+    if wiring.socket_folder:
+        mounts.append(Mount(wiring.socket_folder, RUN_FOLDER))
     return ContainerSpec(
         image=image,
         command=part.command,
@@ -202,7 +204,7 @@ def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring) 
         "sample_hz": cell.sample_hz,
         "window_seconds": cell.window_seconds,
         "journal": JOURNAL if wiring.attached else "",
-        "socket": SOCKET if wiring.attached else "",
+        "socket": SOCKET if wiring.socket_folder else "",
         "ready": cell.ready if role == "backend" else "",
         "ready_timeout_seconds": _READY_SECONDS,
         "release_timeout_seconds": _RELEASE_SECONDS,

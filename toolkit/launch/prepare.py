@@ -22,7 +22,8 @@ from toolkit.launch.orphans import remove_orphans, remove_socket_folders
 from toolkit.launch.run import CellImages, Prepared
 from toolkit.model.plan import CellPlan, Plan
 from toolkit.plan import Choice
-from toolkit.render.files import render_cell, seccomp_profile
+from toolkit.render.files import render_cell
+from toolkit.render.seccomp import seccomp_profile
 from toolkit.seal import recover_runs
 
 
@@ -116,11 +117,11 @@ def prepare(
         host=host_facts(world.topology, facts),
         facts=facts,
         chain=chain or {"parent": None},
-        model=_held(plan, model),
+        model=held_model(plan, model),
     )
 
 
-def _held(plan: Plan, path: Path | None) -> HeldModel | None:
+def held_model(plan: Plan, path: Path | None) -> HeldModel | None:
     """The user's own model; builds take minutes, so this is the moment at which its bytes must be the planned ones."""
     wanted = next((cell.model_file for cell in plan.cells if cell.model_file is not None), None)
     return hold(path, wanted) if path is not None and wanted is not None else None

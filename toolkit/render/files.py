@@ -6,12 +6,10 @@ Same catalogue, same lock, same plan: same bytes. No run id, no time, no path of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit import resources
 from toolkit.build import identity, targets
 from toolkit.build.assemble import reference
 from toolkit.build.recipe import AGENT_PATH, Recipe, recipes
@@ -19,6 +17,7 @@ from toolkit.build.targets import Target
 from toolkit.errors import UsageError
 from toolkit.model.catalogue import BackendEntry, SdkEntry
 from toolkit.model.container import ContainerSpec, Tmpfs
+from toolkit.render.seccomp import seccomp_bytes
 from toolkit.render.templates import render
 
 DOCKERFILE = "Dockerfile"
@@ -140,17 +139,6 @@ def tmpfs_options(tmpfs: Tmpfs) -> str:
     """Mount options of a tmpfs as the Engine API route sets them."""
     flags = ["rw", "nosuid", "nodev", "exec" if tmpfs.executable else "noexec"]
     return ",".join([*flags, f"size={tmpfs.size_bytes}", "mode=1777"])
-
-
-def seccomp_bytes() -> bytes:
-    """The derived seccomp profile, as shipped."""
-    return (resources.images_dir() / "seccomp" / "profile.json").read_bytes()
-
-
-def seccomp_profile() -> dict[str, Any]:
-    """The derived seccomp profile, parsed."""
-    profile: dict[str, Any] = json.loads(seccomp_bytes())
-    return profile
 
 
 def render_cell(

@@ -17,7 +17,8 @@ from toolkit.lock import lock_json, read_lock
 from toolkit.model.names import on_disk
 from toolkit.model.plan import CellPlan
 from toolkit.plan import Choice
-from toolkit.render.files import dockerfiles, render_cell, seccomp_bytes, seccomp_profile
+from toolkit.render.files import dockerfiles, render_cell
+from toolkit.render.seccomp import seccomp_bytes, seccomp_profile
 
 if TYPE_CHECKING:
     from toolkit.model.inputs import BuiltImage

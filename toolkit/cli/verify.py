@@ -1,0 +1,95 @@
+"""``repro verify``: is this archive what it claims, and safe to run? Executes nothing, needs no engine and no Linux."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit.cli.common import JsonFlag, QuietFlag, command
+
+if TYPE_CHECKING:
+    from toolkit.output import Output
+    from toolkit.verify.report import Verification
+    from toolkit.verify.stages.signature import Expected
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive.")],
+    signer: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Whom you believe: a .pub file or an allowed_signers file of OpenSSH."),
+    ] = None,
+    identity: Annotated[str | None, typer.Option(help="The name that must stand in the --signer file.")] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the file itself must hash to.")] = None,
+    through: Annotated[
+        str, typer.Option(metavar="STAGE", help="The last stage to look at, by number or name.")
+    ] = "host",
+    json_mode: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Check an archive in eight stages without executing anything in it, and say what it is worth."""
+    with command(json_mode=json_mode, quiet=quiet) as output:
+        from toolkit.verify.run import Question
+        from toolkit.verify.run import verify as check
+
+        question = Question(file, transport_digest(sha256), expected_signers(signer, identity), _stage(through))
+        found = check(question)
+        output.document(found.to_json())
+        print_stages(found, file, output)
+        if found.exit_code:
+            raise typer.Exit(found.exit_code)
+
+
+def transport_digest(text: str | None) -> str | None:
+    from toolkit.errors import UsageError
+
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise UsageError("--sha256 is no digest", "it has 64 hex digits", "sha256sum FILE prints it")
+    return text.lower() if text is not None else None
+
+
+def expected_signers(signer: Path | None, identity: str | None) -> Expected | None:
+    from toolkit.archive.keys import read_signers
+    from toolkit.errors import UsageError
+    from toolkit.verify.stages.signature import Expected
+
+    if signer is None and identity is not None:
+        raise UsageError("--identity alone says nothing", "a name is looked for in a list", "add --signer FILE")
+    return Expected(read_signers(signer), identity) if signer is not None else None
+
+
+def _stage(text: str) -> int:
+    from toolkit.errors import UsageError
+    from toolkit.verify.report import STAGES
+
+    if text in STAGES:
+        return STAGES.index(text)
+    if text.isdecimal() and int(text) < len(STAGES):
+        return int(text)
+    raise UsageError(
+        f"--through {text} is no stage", "", f"there are {', '.join(f'{n} {name}' for n, name in enumerate(STAGES))}"
+    )
+
+
+def print_stages(found: Verification, file: Path, output: Output) -> None:
+    for stage in found.stages:
+        output.data(f"{stage.n} {stage.name}: {stage.verdict}")
+        for check in stage.checks:
+            mark = "ok" if check.ok else "NO"
+            what = check.found if check.ok else f"expected {check.expected}, found {check.found}"
+            output.data(f"    {mark} {check.what}: {what}")
+    for warning in found.warnings:
+        output.data(f"warning: {warning}")
+    for difference in found.differences:
+        output.data(f"departure from the baseline: {difference}")
+    author = {
+        "verified": f"signed by a key that you named, {found.signer}",
+        "unverified": f"signed by {found.signer}, a key that only the archive names: compare it with the author's",
+        "unsigned": "unsigned: nobody can tell who made it",
+    }[found.author]
+    output.data(f"\nverdict: {found.verdict}; author: {author}")
+    if found.verdict == "verified":
+        output.data(f"next: repro rerun {file}")
