@@ -167,12 +167,27 @@ def test_plan_json_holds_the_lane(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = repro(capsys, "--cores", "2", "--json")
     (cell,) = json.loads(out)["cells"]
     assert (code, cell["idle_cpus"], cell["shared_cores"]) == (0, "1,3", False)
-    assert cell["lane_notes"][-1] == "CPUs 12 are kept for host program and agents"
+    assert cell["lane_notes"][-1] == "kept for host program and agents: CPU 12"
 
 
 @pytest.mark.usefixtures("on_laptop")
 def test_warnings_stand_in_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning: they mix classes of core (P, E)" in repro(capsys, "--cpus", "0,12")[1]
+
+
+def test_a_plan_for_a_machine_that_was_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    MACHINES["epyc"]().write(tmp_path)
+    code, out, _ = repro(capsys, "--machine", str(tmp_path), "--cores", "8")
+    assert code == 0
+    assert "measured 8-15, idle 136-143" in out
+
+
+def test_a_folder_without_a_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = repro(capsys, "--machine", str(tmp_path), "--cores", "8")
+    assert (code, "no machine is recorded there" in err) == (2, True)
+    (tmp_path / "sys/devices/system/cpu").mkdir(parents=True)
+    (tmp_path / "sys/devices/system/cpu/online").write_text("zero\n0-\n")
+    assert repro(capsys, "--machine", str(tmp_path), "--cores", "8")[0] == 2
 
 
 @pytest.mark.usefixtures("on_laptop")

@@ -74,6 +74,10 @@ Budget = Annotated[
         "switches a key off. Repeat it.",
     ),
 ]
+Machine = Annotated[
+    Path | None,
+    typer.Option("--machine", metavar="DIR", help="Plan for another machine, whose /sys and /proc were copied there."),
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for busy CPUs.")]
 Base = Annotated[str | None, typer.Option(help="Another base image, IMAGE@sha256:..., recorded in the lock.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Build from the inputs, without any cache.")]

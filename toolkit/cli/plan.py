@@ -38,6 +38,7 @@ def plan(
     timing_gates: of.TimingGates = "judge",
     arm: of.Arm = None,
     budget: of.Budget = None,
+    machine: of.Machine = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -48,8 +49,7 @@ def plan(
         from toolkit.arms import parse_arms, parse_memory
         from toolkit.catalogue import load_catalogue
         from toolkit.cli.launching import LaunchOptions, Selection, planned
-        from toolkit.cli.where import Where, placements
-        from toolkit.host.topology import read_topology
+        from toolkit.cli.where import Where, of_machine, placements
         from toolkit.ledger.budget import parse_budget
         from toolkit.plan import Request
 
@@ -64,7 +64,7 @@ def plan(
         where = Where(cpus, mems, cores, lanes, threads_per_core)
         options = LaunchOptions(selection, where, 0.0, None, no_cache=False, dry_run=True)
         folders = Folders(DEFAULT_RUNS, store, catalogue)
-        lanes_here = placements(read_topology(), where)
+        lanes_here = placements(of_machine(machine), where)
         made, _choices = planned(request, options, load_catalogue(catalogue), lanes_here[0], folders, output)
         output.document(made.to_json())
         print_plan(made, lanes_here, output)

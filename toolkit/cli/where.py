@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from toolkit.errors import UsageError
@@ -29,6 +30,29 @@ class Where:
     cores: int | None = None
     lanes: int | None = None
     threads_per_core: str = "1"
+
+
+def of_machine(root: Path | None) -> Topology:
+    """This machine, or another whose ``/sys`` and ``/proc`` lie below a folder. Raises UsageError when they do not."""
+    from toolkit.host.topology import read_topology
+
+    if root is None:
+        return read_topology()
+    try:
+        found = read_topology(root)
+    except (OSError, ValueError) as problem:
+        raise _no_machine(root, str(problem)) from problem
+    if not found.cpus:
+        raise _no_machine(root, "no CPU is in sys/devices/system/cpu/online, or none that the recorder could use")
+    return found
+
+
+def _no_machine(root: Path, why: str) -> UsageError:
+    return UsageError(
+        f"--machine {root.name}: no machine is recorded there",
+        why,
+        "copy it there: cp -r --parents /sys/devices/system/cpu /sys/devices/system/node /proc/meminfo DIR",
+    )
 
 
 def placements(topology: Topology, where: Where) -> tuple[Placement, ...]:

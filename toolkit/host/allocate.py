@@ -14,43 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from toolkit.errors import HostUnfit, UsageError
+from toolkit.host.allocate_text import asked, count_of, inventory, left_out, why_around, why_measured
+from toolkit.host.cores import THREADS_PER_CORE, Core, Cores, Wanted, domains, remote, whole_cores
 from toolkit.host.placement import Placement, named_nodes
 from toolkit.model.cpulist import format_cpulist
 from toolkit.model.topology import Topology
 
-ThreadsPerCore = Literal["1", "all"]
-THREADS_PER_CORE = get_args(ThreadsPerCore)
+__all__ = ["Wanted", "choose"]
 
-_LANES_PER_HOUSEKEEPING_CORE = 8  # a host program and two agents take about a twentieth of a core together
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the user said. ``cores``: measured cores of a lane; None: as many as fit. ``mems``: only cores of these."""
-
-    cores: int | None = None
-    lanes: int | None = None
-    threads: str = "1"
-    mems: str = ""
-
-    @property
-    def count(self) -> int:
-        """How many lanes."""
-        return self.lanes or 1
-
-
-@dataclass(frozen=True)
-class _Core:
-    """One whole core that may be used."""
-
-    cpus: tuple[int, ...]
-    kind: int
-    cache: tuple[int, ...]
-    node: int
-    mems: tuple[int, ...]
+# A command takes about a second of CPU time per launch, little of it while it measures; an agent next to none.
+_LANES_PER_HOUSEKEEPING_CORE = 8
 
 
 @dataclass(frozen=True)
@@ -60,12 +35,6 @@ class _Shape:
     cores: int
     backend: int
     one_cache: bool
-
-
-@dataclass(frozen=True)
-class _Lane:
-    measured: tuple[_Core, ...]
-    backend: tuple[_Core, ...]
 
 
 def choose(topology: Topology, wanted: Wanted) -> tuple[Placement, ...]:
@@ -94,26 +63,7 @@ def _check(wanted: Wanted) -> None:
         )
 
 
-def whole_cores(topology: Topology) -> tuple[_Core, ...]:
-    """Cores of which every online thread may be used and none is isolated, by their first CPU."""
-    usable = set(topology.cpus) - set(topology.isolated)
-    groups = sorted({topology.core_of(cpu) for cpu in topology.cpus})
-    return tuple(
-        _Core(
-            cpus,
-            topology.class_of(cpus[0]),
-            topology.cache_of(cpus[0]),
-            topology.node_of(cpus[0]),
-            topology.mems_of(cpus),
-        )
-        for cpus in groups
-        if set(cpus) <= usable
-    )
-
-
-def _search(
-    topology: Topology, cores: Sequence[_Core], nodes: tuple[int, ...], wanted: Wanted
-) -> tuple[Placement, ...]:
+def _search(topology: Topology, cores: Sequence[Core], nodes: tuple[int, ...], wanted: Wanted) -> tuple[Placement, ...]:
     """The first shape that fits, of the fastest class in which any does."""
     for pool in _pools(cores, nodes, wanted):
         kept = _housekeeping(cores, pool, wanted.count)
@@ -125,10 +75,10 @@ def _search(
     return ()
 
 
-def _pools(cores: Sequence[_Core], nodes: tuple[int, ...], wanted: Wanted) -> Iterator[list[_Core]]:
+def _pools(cores: Sequence[Core], nodes: tuple[int, ...], wanted: Wanted) -> Iterator[list[Core]]:
     """What may be measured on, the fastest class first. All threads of cores are equal only with equally many."""
 
-    def key(core: _Core) -> tuple[int, int]:
+    def key(core: Core) -> tuple[int, int]:
         return (core.kind, -len(core.cpus) if wanted.threads == "all" else 0)
 
     eligible = [core for core in cores if not nodes or set(core.mems) <= set(nodes)]
@@ -136,7 +86,7 @@ def _pools(cores: Sequence[_Core], nodes: tuple[int, ...], wanted: Wanted) -> It
         yield [core for core in eligible if key(core) == one]
 
 
-def _housekeeping(cores: Sequence[_Core], pool: Sequence[_Core], lanes: int) -> tuple[_Core, ...]:
+def _housekeeping(cores: Sequence[Core], pool: Sequence[Core], lanes: int) -> tuple[Core, ...]:
     """Cores for host programs and agents, reserved before anything else: the slowest class that is not measured on,
     else the lowest CPUs, where the kernel keeps its own work by default.
     """
@@ -146,14 +96,14 @@ def _housekeeping(cores: Sequence[_Core], pool: Sequence[_Core], lanes: int) -> 
     return tuple(ranked[:count])
 
 
-def _shapes(pool: Sequence[_Core], wanted: Wanted) -> Iterator[_Shape]:
+def _shapes(pool: Sequence[Core], wanted: Wanted) -> Iterator[_Shape]:
     """What to try, the best first.
 
     With ``cores`` given, the backend shrinks first. Without, lanes are as large as they get while each backend has at
     least half as many cores as are measured.
     """
     for one_cache in (True, False):
-        most = max((len(group) for group in _domains(pool, one_cache).values()), default=0)
+        most = max((len(group) for group in domains(pool, one_cache=one_cache).values()), default=0)
         if wanted.cores is not None:
             sizes = range(wanted.cores, -1, -1) if wanted.cores <= most else ()
             yield from (_Shape(wanted.cores, backend, one_cache) for backend in sizes)
@@ -166,57 +116,45 @@ def _shapes(pool: Sequence[_Core], wanted: Wanted) -> Iterator[_Shape]:
             yield _Shape(cores, 0, one_cache)
 
 
-def _domains(pool: Sequence[_Core], one_cache: bool) -> dict[tuple[object, ...], list[_Core]]:
-    """Cores by memory node, and by last-level cache within it."""
-    found: dict[tuple[object, ...], list[_Core]] = {}
-    for core in pool:
-        found.setdefault((core.node, core.cache) if one_cache else (core.node,), []).append(core)
-    return found
-
-
-def _pack(pool: Sequence[_Core], cores: Sequence[_Core], shape: _Shape, count: int) -> list[_Lane]:
+def _pack(pool: Sequence[Core], cores: Sequence[Core], shape: _Shape, count: int) -> list[Cores]:
     """So many equal lanes; empty when they do not fit. The measured cores first, then the backends around them."""
 
-    def rank(free: list[_Core]) -> tuple[bool, bool, int]:
+    def rank(free: list[Core]) -> tuple[bool, bool, int]:
         """The domain with the most room, so that lanes spread; nodes with memory of their own before those without."""
-        return (len(free) < shape.cores, _remote(free), -len(free))
+        return (len(free) < shape.cores, remote(free), -len(free))
 
-    domains = {key: _together(cores) for key, cores in _domains(pool, shape.one_cache).items()}
-    measured: list[tuple[_Core, ...]] = []
+    rooms = [_together(group) for group in domains(pool, one_cache=shape.one_cache).values()]
+    measured: list[tuple[Core, ...]] = []
     for _ in range(count):
-        domain = min(domains.values(), key=rank, default=[])
-        if len(domain) < shape.cores:
+        room = min(rooms, key=rank, default=[])
+        if len(room) < shape.cores:
             return []
-        measured.append(tuple(domain[: shape.cores]))
-        del domain[: shape.cores]
+        measured.append(tuple(room[: shape.cores]))
+        del room[: shape.cores]
     taken = {core.cpus for lane in measured for core in lane}
     free = [core for core in cores if core.cpus not in taken]
     if shape.backend == 0:
-        return [_Lane(lane, ()) for lane in measured]
+        return [Cores(lane, ()) for lane in measured]
     for kind in sorted({(core.kind != pool[0].kind, core.kind, -len(core.cpus)) for core in free}):
         alike = [core for core in free if (core.kind != pool[0].kind, core.kind, -len(core.cpus)) == kind]
         if backends := _backends(alike, measured, shape.backend):
-            return [_Lane(lane, backend) for lane, backend in zip(measured, backends, strict=True)]
+            return [Cores(lane, backend) for lane, backend in zip(measured, backends, strict=True)]
     return []
 
 
-def _together(cores: list[_Core]) -> list[_Core]:
+def _together(cores: list[Core]) -> list[Core]:
     """In an order in which neighbours share a cache, the caches with the most room first."""
-    room = {key: len(group) for key, group in _domains(cores, one_cache=True).items()}
+    room = {key: len(group) for key, group in domains(cores, one_cache=True).items()}
     return sorted(cores, key=lambda core: (-room[core.node, core.cache], core.cache, core.cpus))
 
 
-def _remote(cores: Sequence[_Core]) -> bool:
-    return bool(cores) and cores[0].mems != (cores[0].node,)
-
-
-def _backends(free: list[_Core], lanes: Sequence[tuple[_Core, ...]], count: int) -> list[tuple[_Core, ...]]:
+def _backends(free: list[Core], lanes: Sequence[tuple[Core, ...]], count: int) -> list[tuple[Core, ...]]:
     """So many equal cores for each lane's backend, on one node, as near as there are; empty when they do not fit."""
     left = list(free)
     found = []
     for lane in lanes:
         home, caches = lane[0].node, {core.cache for core in lane}
-        by_node = _domains(left, one_cache=False)
+        by_node = domains(left, one_cache=False)
         fitting = [group for group in by_node.values() if len(group) >= count]
         if not fitting:
             return []
@@ -228,19 +166,19 @@ def _backends(free: list[_Core], lanes: Sequence[tuple[_Core, ...]], count: int)
 
 
 def _placements(
-    topology: Topology, lanes: Sequence[_Lane], kept: Sequence[_Core], pool: Sequence[_Core], wanted: Wanted
+    topology: Topology, lanes: Sequence[Cores], kept: Sequence[Core], pool: Sequence[Core], wanted: Wanted
 ) -> tuple[Placement, ...]:
     keeping = tuple(sorted(cpu for core in kept for cpu in core.cpus))
     found = []
     for index, lane in enumerate(lanes):
         bare = _placement(lane, keeping, index, wanted.threads)
-        notes = (*_what(topology, lane, pool, wanted), *_around(lane, bare, keeping, wanted.count))
+        notes = (*why_measured(topology, lane, pool, wanted), *why_around(lane, bare, keeping, wanted.count))
         where = (f"lane {index + 1} of {wanted.count}",) if wanted.lanes is not None else ()
         found.append(replace(bare, notes=(*where, *notes)))
     return tuple(found)
 
 
-def _placement(lane: _Lane, keeping: tuple[int, ...], index: int, threads: str) -> Placement:
+def _placement(lane: Cores, keeping: tuple[int, ...], index: int, threads: str) -> Placement:
     """Agents of several lanes are dealt out over the housekeeping CPUs; a backend without cores joins them there."""
     agent = keeping[-1 - index % len(keeping)]
     measured = [cpu for core in lane.measured for cpu in (core.cpus if threads == "all" else core.cpus[:1])]
@@ -258,86 +196,22 @@ def _placement(lane: _Lane, keeping: tuple[int, ...], index: int, threads: str) 
     )
 
 
-def _what(topology: Topology, lane: _Lane, pool: Sequence[_Core], wanted: Wanted) -> Iterator[str]:
-    """Why these measured CPUs."""
-    name = topology.class_name(pool[0].kind)
-    threads = "all threads of each" if wanted.threads == "all" else "one thread of each"
-    kind = f" of class {name}" if name else ""
-    yield f"{_cores(len(lane.measured))}{kind}, {threads}, of {len(pool)} that could be measured on"
-    caches = {core.cache for core in lane.measured}
-    if len(caches) == 1:
-        yield f"one last-level cache: CPUs {format_cpulist(next(iter(caches)))}"
-    else:
-        yield f"relaxed: {len(caches)} last-level caches, because none has {_cores(len(lane.measured))} for each lane"
-    if _remote(lane.measured):
-        first = lane.measured[0]
-        yield f"memory node {format_cpulist(first.mems)}: the nearest to node {first.node}, which has none we may use"
-
-
-def _around(lane: _Lane, placement: Placement, keeping: tuple[int, ...], count: int) -> Iterator[str]:
-    """Why agent, backend and host program are where they are."""
-    whose = "host program and agents" if count == 1 else "host programs and agents of all lanes"
-    yield f"CPUs {format_cpulist(keeping)} are kept for {whose}"
-    if not lane.backend:
-        yield f"relaxed: the backend shares CPUs {placement.backend_cpus} with them: no core is left for it alone"
-    elif len(lane.backend) < len(lane.measured):
-        yield f"relaxed: the backend has {_cores(len(lane.backend))} of its own, fewer than are measured"
-    if lane.backend and {core.node for core in lane.backend} != {lane.measured[0].node}:
-        yield f"relaxed: the backend is on memory node {lane.backend[0].node}, because the lane's own has no room"
-
-
-def _cores(count: int) -> str:
-    return "1 core" if count == 1 else f"{count} cores"
-
-
-def _refusal(topology: Topology, cores: Sequence[_Core], nodes: tuple[int, ...], wanted: Wanted) -> HostUnfit:
+def _refusal(topology: Topology, cores: Sequence[Core], nodes: tuple[int, ...], wanted: Wanted) -> HostUnfit:
     """What is there, why that is not enough, and what would fit."""
     kept = -(-wanted.count // _LANES_PER_HOUSEKEEPING_CORE)
-    lane = "a lane" if wanted.cores is None else f"a lane of {_cores(wanted.cores)}"
-    cause = (
-        f"{_inventory(topology, cores)}; {kept} of them is kept for host program and agents, and {lane} lies "
-        f"within one class of core and one memory node{f', here of {format_cpulist(nodes)}' if nodes else ''}"
-    )
-    left_out = _left_out(topology, cores)
+    lane = "a lane" if wanted.cores is None else f"a lane of {count_of(wanted.cores)}"
+    keeps = f"; {count_of(kept)} kept for host program and agents" if cores else ""
+    of_nodes = f", here of {format_cpulist(nodes)}" if nodes else ""
+    rule = f"{lane} lies within one class of core and one memory node{of_nodes}"
+    more = left_out(topology, cores)
     return HostUnfit(
-        f"{_asked(wanted)}: this machine has no room for that",
-        cause + (f"; not counted: {left_out}" if left_out else ""),
+        f"{asked(wanted)}: this machine has no room for that",
+        f"{inventory(topology, cores)}{keeps}; {rule}{f'; not counted: {more}' if more else ''}",
         _what_fits(topology, cores, nodes, wanted),
     )
 
 
-def _asked(wanted: Wanted) -> str:
-    words = [f"--cores {wanted.cores}"] if wanted.cores is not None else []
-    words += [f"--lanes {wanted.lanes}"] if wanted.lanes is not None else []
-    words += [f"--threads-per-core {wanted.threads}"] if wanted.threads != "1" else []
-    return " ".join([*words, *([f"--mems {wanted.mems}"] if wanted.mems else [])])
-
-
-def _inventory(topology: Topology, cores: Sequence[_Core]) -> str:
-    """Whole cores by class and memory node."""
-    if not cores:
-        return "no core may be used whole"
-    found: dict[tuple[int, int], int] = {}
-    for core in cores:
-        found[core.kind, core.node] = found.get((core.kind, core.node), 0) + 1
-    parts = [
-        f"{_cores(count)} {f'of class {name} ' if (name := topology.class_name(kind)) else ''}on node {node}"
-        for (kind, node), count in sorted(found.items())
-    ]
-    return "there are " + ", ".join(parts) if len(cores) > 1 else f"there is {parts[0]}"
-
-
-def _left_out(topology: Topology, cores: Sequence[_Core]) -> str:
-    """CPUs that may be used and belong to no core that could be taken whole, and why."""
-    whole = {cpu for core in cores for cpu in core.cpus}
-    isolated = [cpu for cpu in topology.cpus if cpu in topology.isolated]
-    split = [cpu for cpu in topology.cpus if cpu not in whole and cpu not in isolated]
-    words = [f"isolated CPUs {format_cpulist(isolated)}"] if isolated else []
-    words += [f"CPUs {format_cpulist(split)} (a hardware sibling is beyond our reach or isolated)"] if split else []
-    return ", ".join(words)
-
-
-def _what_fits(topology: Topology, cores: Sequence[_Core], nodes: tuple[int, ...], wanted: Wanted) -> str:
+def _what_fits(topology: Topology, cores: Sequence[Core], nodes: tuple[int, ...], wanted: Wanted) -> str:
     """The nearest requests that this machine can serve."""
     offers = []
     for fewer in range(min((wanted.cores or 1) - 1, len(cores)), 0, -1):
@@ -352,4 +226,4 @@ def _what_fits(topology: Topology, cores: Sequence[_Core], nodes: tuple[int, ...
         f"name CPUs yourself with --cpus, of {format_cpulist(topology.cpus)}: what has no room beside them is put on "
         "them, and the grade says so"
     )
-    return f"what fits: {' or '.join(map(_asked, offers))}; or {by_hand}" if offers else by_hand
+    return f"what fits: {' or '.join(map(asked, offers))}; or {by_hand}" if offers else by_hand

@@ -187,7 +187,7 @@ def _nearest(root: Path, node: int, memory: tuple[int, ...]) -> int:
 
 
 def _memory_bytes(root: Path) -> int:
-    for line in (root / "proc/meminfo").read_text().splitlines():
+    for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     return 0
