@@ -250,6 +250,7 @@ class AttemptRunner:
             found.evidence.backend_ready = found.evidence.backend_ready or role == "backend"
         elif kind == "refused":
             rows = [f"{row.id} is {row.found or row.error!r}, not {row.expected!r}" for row in record.refused.rows]
+            collector.release(role)  # nothing of it is measured any more: it need not wait for a last look
             ending.refused = ": ".join([record.refused.reason, *([", ".join(rows)] if rows else [])])
         elif kind == "child_exit":
             collector.release(role)

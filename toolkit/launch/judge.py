@@ -5,6 +5,7 @@ The journals are the truth: everything an agent said is read from them, not from
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from toolkit.launch.folder import AttemptFolder
 from toolkit.launch.terminate import ending_error
 from toolkit.launch.watch import Watch
 from toolkit.model.evidence import Drift, Evidence, Finding, LaunchFacts, RowRead
-from toolkit.readback.decide import Observation, RowVerdict, broken_rows, decide, order_of
+from toolkit.readback.decide import CREATED, Observation, RowVerdict, broken_rows, decide, order_of
 from toolkit.readback.namespaces import PRIVATE, judge, parse
 from toolkit.readback.rows import lacking, requested_rows
 
@@ -87,8 +88,9 @@ def _broken_finding(role: str, verdict: RowVerdict) -> Finding:
     first = verdict.broken[0]
     after = first.found or ""
     witnesses = tuple(sorted({one.witness for one in verdict.broken if one.when == first.when}))
-    # A value that was seen to hold first has changed; one that was wrong from the beginning was never there.
-    held = any(order_of(when) < order_of(first.when) for moments in verdict.seen.values() for when in moments)
+    # A value that was seen to hold first has changed; one that was wrong from the start was never there.
+    moments = {order_of(when) for when in itertools.chain(*verdict.seen.values()) if when != CREATED}
+    held = any(moment < order_of(first.when) for moment in moments)
     who = " and ".join(witnesses)
     seen = f"change from {verdict.requested!r} to {after!r}" if held else f"as {after!r}"
     drift = Drift(role, verdict.row, first.when, verdict.requested if held else None, after, witnesses)

@@ -136,21 +136,29 @@ const (
 )
 
 // AwaitExec waits until numactl has become the program; false when it did not within 2 s or the child ended.
-// ForkExec itself returns only after the first exec.
+// ForkExec itself returns during the first exec: the kernel closes descriptors before it has laid out the new stack.
 func AwaitExec(root kernelfs.Root, pid int, args []string) bool {
-	if filepath.Base(args[0]) != numactl {
-		return true
+	wrapper := ""
+	if filepath.Base(args[0]) == numactl {
+		wrapper = numactl
 	}
 	for deadline := time.Now().Add(execLimit); time.Now().Before(deadline); time.Sleep(execPoll) {
 		name, err := runningFile(root, pid)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
-		if err == nil && name != "" && name != numactl {
+		if err == nil && name != "" && name != wrapper && laidOut(root, pid) {
 			return true
 		}
 	}
 	return false
+}
+
+// laidOut says whether an exec is over: until then the environment is empty, and ours never is. One that its user may not
+// read says nothing.
+func laidOut(root kernelfs.Root, pid int) bool {
+	environment, err := root.Text("proc/" + strconv.Itoa(pid) + "/environ")
+	return err != nil || environment != ""
 }
 
 // runningFile is the base name of the file that a process runs; of a zombie it is "".

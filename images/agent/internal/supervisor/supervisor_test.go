@@ -1,15 +1,20 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sealbench.org/agent/internal/kernelfs"
 )
 
 // TestMain makes the test binary a small PID 1 when it is told so: only a process of its own may collect every child.
@@ -78,5 +83,29 @@ func TestACPUThatIsNotThereIsAnAffinityError(t *testing.T) {
 	_, err := Start(Program{Args: []string{"/bin/true"}, WorkloadCPUs: []int{1023}, AgentCPUs: []int{0}})
 	if _, ok := err.(*AffinityError); !ok {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The file changes first, the environment comes last: in between a reader would find a program without one.
+func TestAnExecIsAwaitedToItsEnd(t *testing.T) {
+	root := t.TempDir()
+	folder := filepath.Join(root, "proc", "7")
+	environment := filepath.Join(folder, "environ")
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.Symlink("/repro/workload", filepath.Join(folder, "exe")), os.WriteFile(environment, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	var laidOut atomic.Bool
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		laidOut.Store(true)
+		_ = os.WriteFile(environment, []byte("REPRO_FD=3\x00"), 0o644)
+	}()
+	for _, args := range [][]string{{"numactl", "--", "/repro/workload"}, {"/repro/workload"}} {
+		if !AwaitExec(kernelfs.Root(root), 7, args) || !laidOut.Load() {
+			t.Errorf("%v: did not wait for the environment", args)
+		}
+	}
+	if AwaitExec(kernelfs.Root(root), 8, []string{"numactl", "--", "/repro/workload"}) {
+		t.Error("a process that is gone runs a program")
 	}
 }
