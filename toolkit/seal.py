@@ -221,13 +221,14 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
 
 
 def _interference(folder: RunFolder, plan: Plan) -> tuple[str, ...]:
-    """What the ledgers of the attempts that count have against a better grade, each reason once."""
-    reasons: dict[str, None] = {}
-    for cell in plan.cells:
-        last = {launch: files for launch, _attempt, files in attempt_folders(folder, cell.cell)}
-        ledgers = [read_json(path) for files in last.values() if (path := files.path / "ledger.json").exists()]
-        reasons |= dict.fromkeys(reasons_against(ledgers, cell.interference_budget, cell.cpus))
-    return tuple(reasons)
+    """What the ledgers of the attempts that count have against a better grade. One budget holds for all cells."""
+    counting = [
+        files
+        for cell in plan.cells
+        for files in {launch: files for launch, _attempt, files in attempt_folders(folder, cell.cell)}.values()
+    ]
+    ledgers = [read_json(path) for files in counting if (path := files.path / "ledger.json").exists()]
+    return reasons_against(ledgers, plan.cells[0].interference_budget, plan.cells[0].cpus)
 
 
 def _own_models(plan: Plan) -> list[dict[str, Any]]:

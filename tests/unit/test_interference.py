@@ -340,5 +340,7 @@ def test_reasons_against_a_better_grade() -> None:
     assert reasons_against([{"windows": [{"index": 0}]}], budget, "0") == ("interference not judged",)
     (wide,) = reasons_against([quiet], parse_budget(["foreign_cpu_share=0.5", "steal_share=none"]), "0")
     assert wide == "interference judged by a wider budget than the default: foreign_cpu_share 50 %, steal_share off"
-    (missing,) = reasons_against([ledger([], Judged.of(PLAN, WINDOWS))], budget, "0")
+    nothing = ledger([], Judged.of(PLAN, WINDOWS))
+    assert reasons_against([nothing], budget, "0") == ("interference not judged",)
+    (missing,) = reasons_against([quiet, nothing], budget, "0")
     assert missing.startswith("interference not judged in every window: foreign_cpu_share")

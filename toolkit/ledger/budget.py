@@ -111,7 +111,7 @@ def reasons_against(ledgers: Iterable[Row], budget: Mapping[str, float | None], 
     """
     documents = list(ledgers)
     pieces = [piece for one in documents for piece in _pieces(one)]
-    if not pieces or not budget:
+    if not budget or all(piece["seconds"] is None for piece in pieces):
         return ("interference not judged",)
     reasons = []
     if any(piece["tainted"] for piece in pieces):
@@ -146,4 +146,4 @@ def _tainted(rows: Iterable[Row]) -> int:
 def _pieces(document: Row) -> list[Row]:
     """What was judged: the windows and the rest. A ledger of an earlier version judged nothing."""
     rest = document.get("rest")
-    return [piece for piece in (*document["windows"], *([rest] if rest else [])) if "tainted" in piece]
+    return [piece for piece in (*document["windows"], *([rest] if rest else [])) if "unjudged" in piece]
