@@ -6,7 +6,7 @@ Because only files of the run folder are read, sealing after a ``kill -9`` and s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from toolkit.analyse.result import build_result
 from toolkit.canonical import digest, sha256_file, write_atomic
 from toolkit.collect.evidence import read_evidence
 from toolkit.errors import ArchiveInvalid, LaunchInvalid, RunFolderLost
-from toolkit.grade import GradeEvidence, grade
+from toolkit.grade import Grade, GradeEvidence, grade
 from toolkit.launch.folder import (
     MANIFEST,
     AttemptFolder,
@@ -34,7 +34,7 @@ from toolkit.launch.plain import readback as plain_readback
 from toolkit.ledger import reasons_against
 from toolkit.model.evidence import Evidence, Finding, LaunchFacts, Termination
 from toolkit.model.names import on_disk
-from toolkit.model.plan import Plan, plan_from_json
+from toolkit.model.plan import CellPlan, Plan, plan_from_json
 from toolkit.owner import provably_dead
 
 Made = TypeVar("Made")
@@ -182,17 +182,7 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
     setup = read_json(folder.path / "setup.json")
     results = {cell.cell: results_of(folder, cell.cell) for cell in plan.cells}
     constraints = {cell.cell: _constraints(folder, cell.cell) for cell in plan.cells}
-    judged = grade(
-        GradeEvidence(
-            unwitnessed=tuple(_unwitnessed(constraints)),
-            gates_recorded=any(cell.timing_gates == "record" for cell in plan.cells),
-            shared_cpus=any(cell.shared_cpus for cell in plan.cells),
-            shared_cores=any(cell.shared_cores for cell in plan.cells),
-            virtual_machine=setup["host"].get("virtualization") != "none",
-            interference_judged=True,
-            interference=_interference(folder, plan),
-        )
-    )
+    judged = _graded(plan.cells, _unwitnessed(constraints), _interference(folder, plan), setup["host"])
     cells = [_cell(cell.cell, results[cell.cell], cell.launches) for cell in plan.cells]
     return {
         "schema": MANIFEST_SCHEMA,
@@ -218,6 +208,32 @@ def _manifest(folder: RunFolder, plan: Plan, state: str) -> dict[str, Any]:
         "chain": setup.get("chain", {"parent": None}),
         "telemetry": setup.get("telemetry", []),
     }
+
+
+def attempt_grade(files: AttemptFolder, cell: CellPlan, host: Mapping[str, Any]) -> Grade:
+    """The grade that a run of nothing but this attempt would have; ArchiveInvalid when its files cannot be read."""
+    readback, ledger = files.path / "readback.json", files.path / "ledger.json"
+    containers = read_json(readback)["containers"] if readback.exists() else {}
+    rows = {role: part["rows"] for role, part in containers.items()}
+    ledgers = [read_json(ledger)] if ledger.exists() else []
+    interference = reasons_against(ledgers, cell.interference_budget, cell.cpus)
+    return _graded([cell], _unwitnessed({cell.cell: rows}), interference, host)
+
+
+def _graded(
+    cells: Sequence[CellPlan], unwitnessed: Iterable[str], interference: tuple[str, ...], host: Mapping[str, Any]
+) -> Grade:
+    return grade(
+        GradeEvidence(
+            unwitnessed=tuple(unwitnessed),
+            gates_recorded=any(cell.timing_gates == "record" for cell in cells),
+            shared_cpus=any(cell.shared_cpus for cell in cells),
+            shared_cores=any(cell.shared_cores for cell in cells),
+            virtual_machine=host.get("virtualization") != "none",
+            interference_judged=True,
+            interference=interference,
+        )
+    )
 
 
 def _interference(folder: RunFolder, plan: Plan) -> tuple[str, ...]:

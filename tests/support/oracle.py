@@ -69,6 +69,9 @@ def _judged(attempt: Path) -> Numbers:
         for state in ("held", "broken", "unwitnessed", "absent"):
             count = sum(row["state"] == state for row in part["rows"])
             found[key("repro_readback_rows", role=role, state=state)] = float(count)
+    manifest = attempt.parents[2] / "manifest.json"
+    if manifest.exists():  # of a run of one launch: its grade is the launch's
+        found[key("repro_launch_grade", grade=json.loads(manifest.read_text())["grade"]["letter"])] = 1.0
     for phase in ("starting", "warmup", "measure", "drain", "done", "ended"):
         found[key("repro_launch_phase", phase=phase)] = float(phase == "ended")
     return found

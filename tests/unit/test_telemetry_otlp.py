@@ -67,7 +67,9 @@ def test_a_trace_has_every_stage_in_its_place(tmp_path: Path) -> None:
     state = LiveState()
     with receiver() as received:
         exporter = Exporter(state, otlp_endpoint(received.endpoint))
-        exporter.ended(ended(state, Judged(True, "completed", windows=windows)))
+        exporter.ended(
+            ended(state, Judged(True, "completed", windows=windows, grade="C", grade_reasons=("shared", "swap")))
+        )
         assert exporter.close() == []
     spans = {span.name: span for span in received.spans()}
     stages = ("create", "start", "read back", "warm-up", "measure", "drain", "remove", "judge")
@@ -90,6 +92,7 @@ def test_a_trace_has_every_stage_in_its_place(tmp_path: Path) -> None:
     said = plain(root.attributes)
     assert said["repro.cell"] == PLAN.cell
     assert (said["repro.launch"], said["repro.valid"], said["repro.termination"]) == (1, True, "completed")
+    assert (said["repro.grade"], said["repro.grade.reason"]) == ("C", "shared; swap")
     assert root.status.code == 0
 
 

@@ -38,7 +38,7 @@ def state() -> LiveState:
     found.begin(at, START - 2 * SECOND)
     found.records(at, "sdk", launch_journal(PLAN).records())
     found.records(at, "backend", backend_journal(PLAN).records())
-    found.end(at, Judged(True, "completed", rows={("sdk", "held"): 3}), START + 99 * SECOND)
+    found.end(at, Judged(True, "completed", rows={("sdk", "held"): 3}, grade="B"), START + 99 * SECOND)
     return found
 
 

@@ -264,5 +264,5 @@ def test_labels_name_no_machine(tmp_path: Path) -> None:
         for one in family.samples:
             assert set(one.labels) <= {
                 *COMMON, "role", "phase", "outcome", "mode", "type", "state", "le",
-                "run", "module", "version", "backend", "tier", "drive",
+                "grade", "run", "module", "version", "backend", "tier", "drive",
             }  # fmt: skip

@@ -59,7 +59,7 @@ def stage(launch: LaunchView) -> str:
     """Where it stands, or what it came to."""
     if launch.judged is not None:
         if launch.judged.valid:
-            return "valid"
+            return f"valid, grade {launch.judged.grade}" if launch.judged.grade else "valid"
         return f"NOT VALID: {launch.judged.reason or launch.judged.termination}"
     words = {"warmup": "warming up", "measure": "measuring", "drain": "draining", "done": "judging"}
     word = words.get(launch.phase, launch.phase)
@@ -112,6 +112,7 @@ def event_document(kind: str, launch: LaunchView, window: int = 0) -> dict[str, 
             "termination": launch.judged.termination,
             "reason": launch.judged.reason or None,
             "tainted_windows": launch.judged.tainted_windows,
+            "grade": launch.judged.grade or None,
         }
     if kind == "end":
         document["windows"] = [_window(one) for one in launch.roles["sdk"].windows]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.collect.journal import read_journal
 from toolkit.errors import LaunchInvalid
 from toolkit.launch.onlooker import Onlooker
-from toolkit.seal import launch_entry
+from toolkit.seal import attempt_grade, launch_entry, read_json
 from toolkit.telemetry.address import Address, Endpoint
 from toolkit.telemetry.state import Attempt, LiveState, judged_from
 
@@ -155,7 +155,9 @@ class Channels(Onlooker):
         except LaunchInvalid as problem:  # no journal, or none of ours: what was heard is all there is
             log.debug("no journal: %s", problem)
         reason = launch_entry(result)["reason"] or ""
-        self.state.end(at, judged_from(result, readback, reason), now)
+        host = read_json(files.path.parents[2] / "setup.json")["host"]
+        grade = attempt_grade(files, at.cell, host)
+        self.state.end(at, judged_from(result, readback, reason, grade), now)
         self._trace(at)
 
     def _cut_off(self) -> None:

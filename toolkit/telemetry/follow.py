@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolkit.collect.journal import JournalTail
-from toolkit.errors import ArchiveInvalid, LaunchInvalid, RunFolderLost
+from toolkit.errors import ArchiveInvalid, LaunchInvalid, ReproError, RunFolderLost
 from toolkit.launch.folder import AttemptFolder, RunFolder, read_owner
 from toolkit.model.plan import Plan, Turn
 from toolkit.owner import provably_dead
 from toolkit.report.document import read_manifest
-from toolkit.seal import launch_entry, read_json, read_plan
+from toolkit.seal import attempt_grade, launch_entry, read_json, read_plan
 from toolkit.telemetry.state import Attempt, LaunchView, LiveState, judged_from
 
 _MOST_ATTEMPTS = 9
@@ -154,8 +154,10 @@ class RunFollower:
             readback = None  # an attempt that was cut off has none
         judged = None
         try:
-            judged = judged_from(result, readback, launch_entry(result)["reason"] or "")
-        except (LookupError, TypeError, AttributeError) as problem:
+            host = read_json(self.folder.path / "setup.json")["host"]
+            grade = attempt_grade(one.files, one.attempt.cell, host)
+            judged = judged_from(result, readback, launch_entry(result)["reason"] or "", grade)
+        except (LookupError, TypeError, AttributeError, ReproError) as problem:
             self.problem = f"the files of launch {one.attempt.launch} are damaged: {type(problem).__name__}: {problem}"
         view = self.state.view(one.attempt)
         self.state.end(one.attempt, judged, view.last_ns if view is not None else 0)

@@ -79,6 +79,11 @@ _LAUNCH = (
         "result.json `valid`", read=lambda launch: maybe(None if launch.judged is None else int(launch.judged.valid)),
     ),
     of_launch(
+        "launch.grade", "gauge", "1", "The grade of a run of this attempt alone; always 1, once judged.",
+        "as manifest.json `grade`", labels=("grade",),
+        read=lambda launch: [({"grade": launch.judged.grade}, 1)] if launch.judged and launch.judged.grade else [],
+    ),
+    of_launch(
         "launch.tainted_windows", "gauge", "{window}", "Windows with interference beyond the budget, once judged.",
         "result.json `windows`",
         read=lambda launch: maybe(None if launch.judged is None else launch.judged.tainted_windows),

@@ -54,6 +54,9 @@ def _attributes(launch: LaunchView) -> dict[str, AttributeValue]:
         f"{PREFIX}termination": judged.termination,
         f"{PREFIX}tainted_windows": judged.tainted_windows,
     }
+    if judged.grade:
+        reasons = "; ".join(judged.grade_reasons)[:_LONGEST_REASON]
+        found |= {f"{PREFIX}grade": judged.grade, f"{PREFIX}grade.reason": reasons}
     return found | ({f"{PREFIX}invalid.reason": judged.reason[:_LONGEST_REASON]} if judged.reason else {})
 
 

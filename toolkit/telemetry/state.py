@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from toolkit.grade import Grade
 from toolkit.model.plan import CellPlan
 from toolkit.proto.agent_pb2 import Record
 from toolkit.telemetry.fold import RoleFold, RoleView
@@ -55,13 +56,18 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Judged:
-    """What an attempt came to. ``windows`` are (index, start_ns, end_ns, tainted); ``rows`` counts rows by state."""
+    """What an attempt came to. ``windows`` are (index, start_ns, end_ns, tainted); ``rows`` counts rows by state.
+
+    ``grade`` is that of a run of this attempt alone, empty where it is not known.
+    """
 
     valid: bool
     termination: str
     reason: str = ""
     windows: tuple[tuple[int, int, int, bool], ...] = ()
     rows: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    grade: str = ""
+    grade_reasons: tuple[str, ...] = ()
 
     @property
     def tainted_windows(self) -> int:
@@ -198,7 +204,9 @@ class LiveState:
         return RoleFold(attempt.cell, role, quantiles=self._quantiles)
 
 
-def judged_from(result: Mapping[str, Any], readback: Mapping[str, Any] | None, reason: str = "") -> Judged:
+def judged_from(
+    result: Mapping[str, Any], readback: Mapping[str, Any] | None, reason: str = "", grade: Grade | None = None
+) -> Judged:
     """What ``result.json`` and ``readback.json`` of an attempt say."""
     rows: dict[tuple[str, str], int] = {}
     for role, part in (readback or {}).get("containers", {}).items():
@@ -212,6 +220,8 @@ def judged_from(result: Mapping[str, Any], readback: Mapping[str, Any] | None, r
             (one["index"], one["start_ns"], one["end_ns"], bool(one["tainted"])) for one in result["windows"]
         ),
         rows=rows,
+        grade=grade.letter if grade else "",
+        grade_reasons=grade.reasons if grade else (),
     )
 
 
