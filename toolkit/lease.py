@@ -81,7 +81,7 @@ def lease_first(
     machine = topology or _here()
     claims = [_claim(lane, machine) for lane in lanes]
     clean = recover or (lambda: _remove_orphans(engine))
-    deadline = time.monotonic() + wait_seconds
+    deadline = time.monotonic() + max(0.0, wait_seconds)  # in this order, nan is 0
     told = False
     while True:
         found = []

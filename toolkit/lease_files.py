@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import HostUnfit
-from toolkit.model.cpulist import format_cpulist
+from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.owner import current_owner, start_ticks
 
 _FLOCK = re.compile(
@@ -161,9 +161,12 @@ def _told(path: Path) -> Holder | None:
     try:
         said = json.loads(path.read_text())
         pid, began = int(said["pid"]), int(said["start_ticks"])
-        holder = Holder(pid, True, str(said["cpus"]), float(said["since_seconds"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        # Another user wrote it: only what is a list of CPUs and a time is repeated.
+        cpus, since = format_cpulist(parse_cpulist(str(said["cpus"]))), float(said["since_seconds"])
+        time.localtime(since)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
+    holder = Holder(pid, True, cpus, since)
     return holder if start_ticks(pid) == began else None
 
 

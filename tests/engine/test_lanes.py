@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.support.faults_tool import Ended, Running, Tool, check_record, check_said, quick, sealed_manifest
+from toolkit.cli.app import run
 from toolkit.engine.docker import DockerEngine
 from toolkit.errors import HostUnfit
 from toolkit.host.allocate import Wanted, choose
 from toolkit.host.placement import Placement
 from toolkit.host.topology import read_topology
+from toolkit.lease import lease
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 
 pytestmark = pytest.mark.timeout(600)
@@ -74,7 +76,8 @@ def test_two_commands_side_by_side_and_a_third_is_told_who(tool: Tool) -> None:
     lanes = fitting(Wanted(lanes=2))
     words = chosen("--lanes", "2", "--duration", "12", "--wait", "0")
     if not lanes:  # two lanes take three cores
-        check_said(tool.run(*words), 3, "--lanes 2", "what fits: --lanes 1")
+        offer = "what fits: --lanes 1" if fitting(Wanted(lanes=1)) else "--cpus"
+        check_said(tool.run(*words), 3, "--lanes 2", offer)
         return
     running = [begun(tool, words), begun(tool, words)]
     check_said(tool.run(*words), 7, "all 2 lanes are busy", *(f"process {one.process.pid}" for one in running))
@@ -89,6 +92,23 @@ def begun(tool: Tool, words: list[str]) -> Running:
     running = tool.start(*words)
     running.say("measuring")
     return running
+
+
+def test_a_run_moves_to_the_lane_that_is_free(
+    tmp_path: Path, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lanes that overlap nowhere, made by hand so that two CPUs are enough: all of a launch on one of them."""
+    numbers = [str(cpu) for cpu in read_topology().cpus[:2]]
+    if len(numbers) < 2:
+        pytest.skip("one CPU is one lane")
+    first, second = (Placement(cpu, "0", cpu, cpu, cpu, shared=True) for cpu in numbers)
+    monkeypatch.setenv("REPRO_LANES", str(tmp_path / "lanes"))
+    monkeypatch.setattr("toolkit.cli.where.placements", lambda *_: (first, second))
+    with lease(first.cpus, engine, wait_seconds=300):
+        code = run(chosen("--lanes", "2", "--runs", str(tmp_path / "runs")))
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    check_seats(Path(json.loads(said.out)["path"]), second)
 
 
 def test_who_waited_for_a_killed_command_ends_its_containers_before_it_measures(

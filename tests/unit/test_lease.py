@@ -244,6 +244,26 @@ def test_words_of_one_who_was_killed_are_not_believed(fake_engine: FakeEngine, l
     assert (holder.pid, holder.cpus) == (os.getpid(), "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ['"\\u001b[31mmine"', '{"pid": PID, "start_ticks": TICKS, "cpus": "\\u001b[31m0", "since_seconds": 1.0}',
+     '{"pid": PID, "start_ticks": TICKS, "cpus": "0", "since_seconds": 1e300}', "[", "\x00\xff", ""],
+)  # fmt: skip
+def test_strange_words_of_another_user_are_not_repeated(lanes: Path, words: str, fake_engine: FakeEngine) -> None:
+    me = current_owner()
+    with lease("0", fake_engine):
+        text = words.replace("PID", str(me.pid)).replace("TICKS", str(me.start_ticks))
+        (lanes / "cpu0.lock").write_text(text)
+        (holder,) = holders(lanes / "cpu0.lock")
+        assert (holder.pid, holder.cpus, holder.since_seconds) == (me.pid, "", None)
+        assert holder.text.isprintable()
+
+
+def test_a_wait_that_is_no_number_is_none(fake_engine: FakeEngine) -> None:
+    with lease("0", fake_engine), pytest.raises(LaneBusy), lease("0", fake_engine, wait_seconds=float("nan")):
+        pass
+
+
 def test_everybody_who_measures_is_listed_once(fake_engine: FakeEngine, lanes: Path) -> None:
     assert held_lanes(lanes) == []
     with lease("0-1", fake_engine, shared="3", topology=SMT):
