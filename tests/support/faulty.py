@@ -30,7 +30,7 @@ def launch_with(tool: Tool, way: str, seconds: int, *arms: str) -> Seen:
     named = [f"godebug=faulty={way}", "arrival=constant", *arms]
     options = ["--catalogue", str(FAULTY), "--sdk", "faulty", "--duration", str(seconds), "--sample-hz", "4"]
     ended = tool.begin(*options, *(word for arm in named for word in ("--arm", arm))).end(900)
-    assert ended.code == 0, ended
+    assert ended.code == 0, ended.stderr
     return Seen(ended.document, *joint(tool))
 
 

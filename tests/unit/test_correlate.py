@@ -133,4 +133,4 @@ def test_the_same_seed_draws_the_same_blocks() -> None:
 
 
 def test_a_day_of_windows_draws_fewer() -> None:
-    assert len(resamples([8640], 1)) == 231
+    assert len(resamples([8640], 1)) == 115

@@ -18,6 +18,9 @@ from toolkit.analyse.changepoint import mid_ranks
 FEWEST_WINDOWS = 8
 FEWEST_EFFECTIVE = 5.0
 RESAMPLES = 1000
+_DRAWN = 1_000_000
+"""Windows drawn for all resamples of one interval: a day has 8,640 windows, and few resamples do for so many."""
+
 LEVEL = 0.95
 WEIGHTED = "no interval: the weights are made of the same data"
 
@@ -76,12 +79,12 @@ def effective_windows(x: Columns, y: Columns) -> float:
     """How many independent windows tell as much about a correlation as these do, at most as many as there are.
 
     n / (1 + 2 sum of (1 - k / n) r_x(k) r_y(k)) per launch (Bayley and Hammersley, JRSS Supplement 1946), with lags up
-    to a quarter of the launch; less one for each launch's mean but the first.
+    to a quarter of the launch and 10 log10(n); less one for each launch's mean but the first.
     """
     total = 0.0
     for a, b in zip(x, y, strict=True):
         n = len(a)
-        lags = range(1, n // 4 + 1)
+        lags = range(1, min(n // 4, round(10 * math.log10(n))) + 1)
         shared = sum((1 - lag / n) * autocorrelation(a, lag) * autocorrelation(b, lag) for lag in lags)
         total += min(n / (1 + 2 * shared), n) if 1 + 2 * shared > 0 else n
     return total - (len(x) - 1)
@@ -117,7 +120,7 @@ def resamples(sizes: Sequence[int], seed: int) -> list[list[list[int]]]:
     random() is the one generator call that Python promises to keep the same.
     """
     source = random.Random(seed)
-    count = min(RESAMPLES, max(200, 2_000_000 // max(sum(sizes), 1)))
+    count = min(RESAMPLES, max(100, _DRAWN // max(sum(sizes), 1)))
     return [[_blocks(source, size) for size in sizes] for _ in range(count)]
 
 
