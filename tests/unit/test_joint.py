@@ -265,6 +265,20 @@ def test_the_text_fits_a_hundred_columns(run: RunFolder, options: dict[str, str]
     assert "not found: leak, exhausted-pool" in shown
 
 
+def test_where_no_window_counts_it_says_so_once(tmp_path: Path) -> None:
+    folder = unsealed_run(tmp_path, duration_seconds=30.0)
+    (path,) = folder.path.glob("attempts/*/1.1/result.json")
+    result = json.loads(path.read_text())
+    for window in result["windows"]:
+        window["tainted"] = True
+    path.write_text(json.dumps(result))
+    seal(folder)
+    shown = text(folder)
+    assert "windows of 10 s: 0 of 3 count" in shown
+    assert "Pearson" not in shown
+    assert "not judged (a value in 0 windows, it takes 8): leak, exhausted-pool" in shown
+
+
 def test_a_short_run_says_what_it_takes(tmp_path: Path) -> None:
     folder = sealed_run(tmp_path, duration_seconds=8.0)
     assert "no windows: nothing can be analysed together" in text(folder)

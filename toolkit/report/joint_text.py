@@ -179,7 +179,8 @@ def _patterns(found: Sequence[Json], out: Output) -> None:
             continue
         reasons = [one["reason"] for one in pattern["launches"] if one["verdict"] == NOT_JUDGED]
         all_short = bool(pattern["launches"]) and len(reasons) == len(pattern["launches"])
-        key = f"not judged ({reasons[0]})" if all_short else "not found"
+        # "METRIC has a value in N windows, it takes M": which metric is in the document.
+        key = f"not judged ({reasons[0].partition(' has ')[2]})" if all_short else "not found"
         rest.setdefault(key, []).append(pattern["id"])
     for key, names in rest.items():
         _line(out, f"{key}: {', '.join(names)}")
