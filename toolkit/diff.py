@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from toolkit.model.plan import Plan
+
 Meaning = Literal["blocking", "explanatory", "benign"]
 
 _HOST: Mapping[str, Meaning] = {
@@ -22,6 +24,7 @@ _HOST: Mapping[str, Meaning] = {
     "rights": "explanatory",
     "kernel": "explanatory",
     "cpu_model": "explanatory",
+    "cpu_level": "explanatory",
     "cpu_microcode": "explanatory",
     "cpu_mitigations": "explanatory",
     "cpus_online": "explanatory",
@@ -111,3 +114,30 @@ def _host(original: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differenc
     for key in sorted({*original, *now}):
         found += _flat(f"host {key}", original.get(key), now.get(key), _HOST.get(key, "blocking"))
     return found
+
+
+_PLACEMENT = ("cpus", "mems", "agent_cpus", "backend_cpus", "housekeeping_cpus", "shared_cpus", "idle_cpus")
+_LENGTH = ("launches", "asked_as", "baseline")
+
+
+def plan_differences(original: Plan, now: Plan) -> list[Difference]:
+    """Compare two plans: another placement or number of launches explains numbers, all else is another experiment."""
+    before, after = ({cell.cell: asdict(cell) for cell in plan.cells} for plan in (original, now))
+    found = [
+        Difference(
+            f"cell {name}",
+            "there" if name in before else "absent",
+            "there" if name in after else "absent",
+            "explanatory",
+        )
+        for name in sorted({*before} ^ {*after})
+    ]
+    for name in sorted({*before} & {*after}):
+        for key in sorted(before[name]):
+            if before[name][key] != after[name][key]:
+                meaning: Meaning = "explanatory" if key in _PLACEMENT else "benign" if key in _LENGTH else "blocking"
+                found.append(Difference(f"plan {name} {key}", before[name][key], after[name][key], meaning))
+    if original.seed != now.seed:
+        found.append(Difference("plan seed", original.seed, now.seed, "blocking"))
+    rank = {"blocking": 0, "explanatory": 1, "benign": 2}
+    return sorted(found, key=lambda one: (rank[one.meaning], one.what))

@@ -16,7 +16,8 @@ from toolkit.model.plan import ModelFile
 from toolkit.output import Output
 from toolkit.readback.decide import Observation
 from toolkit.report.document import show_document
-from toolkit.report.terminal import comparison, difference, launch_line, launch_summary, show_run
+from toolkit.report.side_by_side import comparison, difference
+from toolkit.report.terminal import launch_line, launch_summary, show_run
 from toolkit.schemas import problems
 from toolkit.seal import read_json, read_plan
 
@@ -134,7 +135,8 @@ def test_two_runs_stand_side_by_side(tmp_path: Path) -> None:
     before = show_document(sealed_run(tmp_path / "a"))
     after = show_document(sealed_run(tmp_path / "b", load=Load(rss_bytes=22 << 20)))
     rows = {line.split()[0]: line for line in compared(before, after).splitlines() if line.strip()}
-    assert rows["rss.anon.max_bytes"].split()[1:] == ["20", "MiB", "22", "MiB", "+10.0", "%"]
+    cells = rows["rss.anon.max_bytes"].split()
+    assert (cells[1:3], cells[4:6], cells[7:]) == (["20", "MiB"], ["22", "MiB"], ["+10.0", "%"])
     assert "without a verdict" in compared(before, after)
 
 

@@ -12,6 +12,7 @@ from toolkit.cli import (
     archive,
     build,
     clean,
+    diff,
     doctor,
     fetch,
     host,
@@ -74,6 +75,7 @@ app.command("build")(build.build)
 app.command("archive")(archive.archive)
 app.command("verify")(verify.verify)
 app.command("rebuild")(rebuild.rebuild)
+app.command("diff")(diff.diff)
 app.command("clean")(clean.clean)
 
 

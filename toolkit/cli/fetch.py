@@ -16,7 +16,9 @@ def fetch(
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="DIR|URL", help="Look there first: another store, or files by name; digests decide."
+            "--from",
+            metavar="FILE|DIR|URL",
+            help="Look there first: a bundle or archive, another store, files by name; digests decide.",
         ),
     ] = None,
     offline: Annotated[

@@ -12,6 +12,8 @@ from toolkit.errors import CatalogueError, Reported, UsageError
 from toolkit.output import error_document
 
 if TYPE_CHECKING:
+    from toolkit.catalogue import Catalogue
+    from toolkit.fetch.store import Store
     from toolkit.output import Output
 
 
@@ -36,6 +38,10 @@ def lock(
             help="Make go.mod, go.sum and lock.json of a new SDK entry from its sdk.yaml and adapter.",
         ),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="Write the bytes of every locked input into one file."),
+    ] = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -53,8 +59,7 @@ def lock(
             _new_entry(entry, store, output)
             return
         from toolkit.catalogue import load_catalogue
-        from toolkit.catalogue.parts import native_parts
-        from toolkit.fetch.stage import check_lock, lock_entry, module_folders, relock
+        from toolkit.fetch.stage import check_lock
         from toolkit.fetch.store import Store
 
         found = load_catalogue(catalogue)
@@ -62,16 +67,39 @@ def lock(
             _report(check_lock(found, sdk), output)
             return
         opened = Store.open(store)
-        if sdk:
-            folders = [found.sdk(name).folder for name in sdk]
-            for folder in folders:
-                lock_entry(opened, folder, report=output.talk)
-        else:
-            relock(opened, found, base=base, report=output.talk)
-            folders = [*module_folders(found), *(part.folder for part in native_parts().values())]
-        names = [folder.name for folder in folders]
-        output.document({"schema": "repro.lock-report/1", "locked": names, "problems": []})
-        output.data(f"locked {', '.join(names)}")
+        if bundle is not None:
+            _bundle(opened, found, sdk, bundle, output)
+            return
+        _lock(opened, found, sdk, output, base=base)
+
+
+def _lock(store: Store, catalogue: Catalogue, sdks: list[str] | None, output: Output, *, base: bool) -> None:
+    """Lock the named entries, or everything."""
+    from toolkit.catalogue.parts import native_parts
+    from toolkit.fetch.stage import lock_entry, module_folders, relock
+
+    if sdks:
+        folders = [catalogue.sdk(name).folder for name in sdks]
+        for folder in folders:
+            lock_entry(store, folder, report=output.talk)
+    else:
+        relock(store, catalogue, base=base, report=output.talk)
+        folders = [*module_folders(catalogue), *(part.folder for part in native_parts().values())]
+    names = [folder.name for folder in folders]
+    output.document({"schema": "repro.lock-report/1", "locked": names, "problems": []})
+    output.data(f"locked {', '.join(names)}")
+
+
+def _bundle(store: Store, catalogue: Catalogue, sdks: list[str] | None, target: Path, output: Output) -> None:
+    """Every input that the locks name, brought if need be, in one file."""
+    from toolkit.archive.bundle import write_bundle
+    from toolkit.fetch.stage import fetch_all, locked_files
+    from toolkit.units import size
+
+    fetch_all(store, catalogue, sdks=sdks, report=output.talk)
+    count = write_bundle(store, locked_files(catalogue, sdks), target)
+    output.document({"schema": "repro.lock-report/1", "locked": [], "problems": [], "bundle": str(target)})
+    output.data(f"{target}: {count} files, {size(target.stat().st_size)}; 'repro fetch --from {target}' takes them in")
 
 
 def _new_entry(folder: Path, store: Path | None, output: Output) -> None:

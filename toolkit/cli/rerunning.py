@@ -66,11 +66,11 @@ def report_again(
 
     ``more``: further keys of the document.
     """
-    from toolkit.report.terminal import comparison
+    from toolkit.report.side_by_side import comparison, from_elsewhere
 
     after = launch_document(report.folder.path, report.manifest)
     document = rerun_document(before, after, differences) | dict(more or {})
-    comparison(before, after, output)
+    comparison(before, after, output, elsewhere=from_elsewhere(differences))
     if report.error is None:
         output.document(document)
         return
@@ -178,11 +178,8 @@ def _refuse_blocking(differences: list[Difference]) -> None:
 
 def rerun_document(before: dict[str, Any], after: dict[str, Any], differences: list[Difference]) -> dict[str, Any]:
     """``repro.rerun/1``: no verdict yet, both results side by side."""
-    cells = []
-    for old, new in zip(before["cells"], after["cells"], strict=True):
-        shared = [key for key in old["metrics"] if key in new["metrics"]]
-        rows = {key: {"original": old["metrics"][key], "rerun": new["metrics"][key]} for key in shared}
-        cells.append({"id": old["id"], "metrics": rows})
+    from toolkit.report.side_by_side import cell_rows, from_elsewhere
+
     return {
         "schema": "repro.rerun/1",
         "original": before["run"],
@@ -192,6 +189,6 @@ def rerun_document(before: dict[str, Any], after: dict[str, Any], differences: l
         "grade": after["grade"],
         "differences": [one.to_json() for one in differences],
         "verdict": None,
-        "cells": cells,
+        "cells": cell_rows(before, after, elsewhere=from_elsewhere(differences)),
         "launch": after,
     }

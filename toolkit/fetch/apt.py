@@ -111,7 +111,7 @@ class Apt:
             raise InputUnavailable(
                 "This host has no apt-get",
                 "the base image is made from Debian packages",
-                "use --base IMAGE@sha256:..., or `repro fetch --from DIR`",
+                "use --base IMAGE@sha256:..., or `repro fetch --from FILE`",
             )
         for name in ("state/lists/partial", "cache/archives/partial"):
             (self._root / name).mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def download(go: Path, module: Path, modcache: Path, *, offline: bool = False) -
         raise InputUnavailable(
             f"go could not download the modules of {module.name}",
             outcome.text,
-            "check the network, GOPROXY and certificates, or use `repro fetch --from DIR`",
+            "check the network, GOPROXY and certificates, or use `repro fetch --from FILE`",
         )
 
 
@@ -101,7 +101,7 @@ def module_file(modcache: Path, row: LockedFile) -> Path:
     path = modcache / "cache" / "download" / row.filename
     if not path.is_file():
         raise InputUnavailable(
-            f"go brought no {row.filename}", "the lock names it", "check GOPROXY, or use `repro fetch --from DIR`"
+            f"go brought no {row.filename}", "the lock names it", "check GOPROXY, or use `repro fetch --from FILE`"
         )
     return path
 

@@ -22,7 +22,7 @@ from toolkit.model.inputs import LockedFile
 
 Report = Callable[[str], None]
 WAYS_OUT = (
-    "give it with `repro fetch --from DIR` or `--from URL` (an archive's inputs will do), or lock anew with a new run"
+    "give it with `repro fetch --from FILE` or `--from URL` (an archive's inputs will do), or lock anew with a new run"
 )
 
 

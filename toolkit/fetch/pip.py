@@ -56,5 +56,5 @@ def _download(wish: str, options: list[str], folder: Path, title: str, made: Cal
     raise InputUnavailable(
         f"pip could not bring {title}",
         said[-1],
-        "check the network and pip's configuration, or use `repro fetch --from DIR`",
+        "check the network and pip's configuration, or use `repro fetch --from FILE`",
     )

@@ -1,11 +1,12 @@
-"""Inputs from somewhere else than a package source: a folder (an archive's inputs, another store, a mirror on a
-stick) or a URL.
+"""Inputs from somewhere else than a package source: a bundle or archive, a folder (another store, a mirror on a stick)
+or a URL.
 
 Only digests decide what is taken. The only module that imports httpx, and only for a URL.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.canonical import sha256_file
@@ -20,13 +21,21 @@ class Source:
     """A place that may hold inputs, by their sha256 (``blobs/ab/abcd...``, ``abcd...``) or by their file name."""
 
     def __init__(self, place: str) -> None:
-        """Raises UsageError when ``place`` is neither a folder nor an http(s) URL."""
+        """Raises UsageError when ``place`` is no folder, file or http(s) URL."""
         self._url = place.rstrip("/") if place.startswith(("https://", "http://")) else ""
         self._folder = Path(place)
-        if not self._url and not self._folder.is_dir():
-            raise UsageError(
-                f"Cannot fetch from {place}", "it is neither a folder nor an http(s) URL", "check the path"
-            )
+        if not self._url and not self._folder.is_dir() and not self._folder.is_file():
+            raise UsageError(f"Cannot fetch from {place}", "it is no folder, file or http(s) URL", "check the path")
+
+    def bring_all(self, store: Store, rows: Sequence[LockedFile]) -> None:
+        """Take in whatever of these the place has. Raises InputMismatch, InputUnavailable, ArchiveInvalid."""
+        if not self._url and self._folder.is_file():
+            from toolkit.archive.bundle import take_in
+
+            take_in(store, self._folder, [row.sha256 for row in rows])
+            return
+        for row in rows:
+            self.bring(store, row)
 
     def bring(self, store: Store, row: LockedFile) -> bool:
         """Take an input into the store if the place has it. Raises InputMismatch when its file has other bytes."""

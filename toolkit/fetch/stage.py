@@ -224,8 +224,7 @@ def fetch_all(
     rows = _files_of(targets, lock)
     before = len(inputs.missing(store, rows))
     if source is not None:
-        for row in inputs.missing(store, rows):
-            source.bring(store, row)
+        source.bring_all(store, inputs.missing(store, rows))
     _fetch_debs(store, lock.base, offline=offline, report=report)
     if any(target.native for target in targets):
         _fetch_debs(store, required(lock), offline=offline, report=report)

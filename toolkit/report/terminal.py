@@ -5,6 +5,7 @@ Formatting only: every number comes from a document that scripts can have with `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model.metrics import METRICS
@@ -129,7 +130,7 @@ def print_cell(
 
 def print_metrics(metrics: Json, out: Output) -> None:
     """Two tables, what may be compared between SDKs and what only describes; then what has no value, and why."""
-    shown = [metric for metric in ordered(metrics) if _worth_a_row(metric, metrics[metric])]
+    shown = [metric for metric in ordered(metrics) if worth_a_row(metric, metrics[metric])]
     intervals = any(metrics[metric]["ci"] is not None for metric in shown)
     for title, flag in (("compared between SDKs", True), ("shown, never compared", False)):
         rows = [metric for metric in shown if bool(metrics[metric].get("compared", True)) is flag]
@@ -141,7 +142,7 @@ def print_metrics(metrics: Json, out: Output) -> None:
         out.data(f"no value ({reason}): {', '.join(names)}")
 
 
-def _worth_a_row(metric: str, entry: Json) -> bool:
+def worth_a_row(metric: str, entry: Json) -> bool:
     """Parts of the error rate are shown where there were such errors; all of them are in the document."""
     part_of_errors = metric.startswith("error.") and metric != "error.rate"
     return entry["value"] is not None and not (part_of_errors and entry["value"] == 0)
@@ -200,50 +201,6 @@ def ordered(metrics: Json) -> list[str]:
     return known + sorted(metric for metric in metrics if metric not in METRICS)
 
 
-def comparison(original: Json, rerun: Json, out: Output) -> None:
-    """Two runs side by side, without a verdict. Both are ``repro.launch/1``."""
-    out.data(f"\noriginal {original['run']}: {_state(original)}, grade {original['grade']}")
-    out.data(f"re-run   {rerun['run']}: {_state(rerun)}, grade {rerun['grade']}")
-    after = {cell["id"]: cell for cell in rerun["cells"]}
-    for cell in original["cells"]:
-        out.data(f"\n{cell['id']}")
-        again = after.get(cell["id"])
-        if again is None:
-            out.data("not run again")
-            continue
-        for one in again["launches"]:
-            out.data(launch_line(one))
-        for title, flag in (("compared between SDKs", True), ("shown, never compared", False)):
-            rows = _side_by_side(cell["metrics"], again["metrics"], title, compared=flag)
-            if len(rows) > 1:
-                out.data("\n" + table(rows, right=frozenset({1, 2, 3})))
-    out.data(f"\ncompared without a verdict: that takes {INTERVAL_LAUNCHES} launches of each")
-
-
-def _side_by_side(before: Json, after: Json, title: str, *, compared: bool) -> list[list[str]]:
-    rows = [[title, "original", "re-run", "difference"]]
-    for metric in ordered({**before, **after}):
-        entries = [side.get(metric, {"value": None}) for side in (before, after)]
-        values = [entry["value"] for entry in entries]
-        worth = any(_worth_a_row(metric, entry) for entry in entries)
-        if not worth or any(entry.get("compared", True) for entry in entries if entry["value"] is not None) != compared:
-            continue
-        rows.append([metric, *(_cell_text(value, metric) for value in values), difference(values[0], values[1])])
-    return rows
-
-
-def _cell_text(value: float | None, metric: str) -> str:
-    return " ".join(readable(value, metric)).strip() if value is not None else "-"
-
-
-def difference(before: float | None, after: float | None) -> str:
-    """The change in per cent of the original."""
-    if before is None or after is None:
-        return "-"
-    if before == after:
-        return "0 %"
-    return f"{(after - before) / abs(before) * 100:+.1f} %" if before else "from 0"
-
-
-def _state(document: Json) -> str:
+def run_state(document: Mapping[str, Any]) -> str:
+    """Whether a run is valid, in a word."""
     return "valid" if document["valid"] else "NOT VALID"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from toolkit.archive import layout
@@ -17,19 +17,21 @@ from toolkit.verify.report import Refused
 _PIECE_BYTES = 128 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
-_TAR_START = layout.INDEX.encode() + b"\0"
 _RESERVED_BLOCK, _RLE_BLOCK = 3, 1
 
 
 class Transport:
     """Reads a file once: gives what it holds, and knows the digest and size of its own bytes afterwards.
 
+    ``first``: the names with one of which a plain tar of ours begins.
+
     Raises Refused (stage 0): ``malformed`` for what is no archive, ``tampered`` for a file that was cut or added to,
     ``unsafe`` for one that would take more memory or space than an archive of ours can need.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, first: Sequence[str] = (layout.INDEX,)) -> None:
         self._stream = stream
+        self._starts = tuple(name.encode() + b"\0" for name in first)
         self._state = hashlib.sha256()
         self.size_bytes = 0
         self.content_bytes = 0
@@ -85,7 +87,7 @@ class Transport:
 
     def _plain(self, start: bytes) -> Iterator[bytes]:
         first = start + self._read(512 - len(start))
-        if not first.startswith(_TAR_START[: len(first)]):
+        if not any(first.startswith(start[: len(first)]) for start in self._starts):
             if _ZSTD_MAGIC.startswith(first):
                 raise Refused(0, "tampered", "the file", "an archive", "it is cut off within its first bytes")
             raise Refused(0, "malformed", "the file", "zstd, gzip or tar with archive.json first", "something else")

@@ -134,7 +134,10 @@ class AptClient(Property):
     def advise(self) -> Advice:
         if self.around.which("apt-get"):
             return OK
-        return "warn", "the base image cannot be fetched here: use 'repro fetch --from DIR', or --base IMAGE@sha256:..."
+        return (
+            "warn",
+            "the base image cannot be fetched here: use 'repro fetch --from FILE', or --base IMAGE@sha256:...",
+        )
 
 
 class PipClient(Property):
@@ -152,4 +155,4 @@ class PipClient(Property):
     def advise(self) -> Advice:
         if self._here():
             return OK
-        return "warn", "the toolchain cannot be fetched here: python3 -m ensurepip, or 'repro fetch --from DIR'"
+        return "warn", "the toolchain cannot be fetched here: python3 -m ensurepip, or 'repro fetch --from FILE'"
