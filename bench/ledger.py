@@ -52,8 +52,8 @@ def launched(engine: DockerEngine, seconds: float) -> Iterator[tuple[Watch, list
     with tempfile.TemporaryDirectory() as name, Collector() as collector, Pair(engine, labels) as both:
         folder = AttemptFolder(Path(name) / "attempt")
         folder.prepare()
-        sdk_spec, _backend = pair(cell, images, Wiring(str(folder.sdk_journal), str(collector.folder)), version)
-        _sdk, backend_spec = pair(cell, images, Wiring(str(folder.backend_journal), str(collector.folder)), version)
+        sdk_spec, _backend = pair(cell, images, Wiring(str(folder.sdk_journal), str(collector.folder)))
+        _sdk, backend_spec = pair(cell, images, Wiring(str(folder.backend_journal), str(collector.folder)))
         backend = both.create("backend", backend_spec, {})
         sdk = both.create("sdk", sdk_spec, {}, network=f"container:{backend.id}")
         watch = Watch(engine, cell, version)

@@ -40,7 +40,7 @@ from toolkit.lease import lease
 from toolkit.model.container import ContainerSpec
 from toolkit.model.evidence import NANOSECONDS, Evidence
 from toolkit.owner import current_owner
-from toolkit.render.files import seccomp_profile
+from toolkit.render.seccomp import seccomp_profile
 
 WORKLOAD = "embed-512"
 ARMS = ("on", "off", "off again")
@@ -109,7 +109,7 @@ class Bench:
             both.stop("backend", backend.stop_grace_seconds)
 
     def _specs(self, wiring: Wiring) -> tuple[ContainerSpec, ContainerSpec]:
-        sdk, backend = pair(self._cell, self._images, wiring, self._facts.cgroup_version)
+        sdk, backend = pair(self._cell, self._images, wiring)
         return silenced(sdk), silenced(backend)
 
 

@@ -243,13 +243,22 @@ def _policy(numa_maps: str) -> str | None:
 
 
 def _threads_affinity(folders: list[Path]) -> str:
-    lists: dict[str, str] = {}
+    told: dict[str, str] = {}
     for folder in folders:
         for task in sorted((folder / "task").iterdir()):
-            lists.setdefault(_list(status_fields(task / "status")["Cpus_allowed_list"]), task.name)
+            told.setdefault(_allowed((task / "status").read_text()), task.name)
+    lists = {_list(text): thread for text, thread in reversed(told.items())}
     if len(lists) == 1:
         return next(iter(lists))
     return "; ".join(f"{cpus} (thread {thread})" for cpus, thread in sorted(lists.items()))
+
+
+def _allowed(status: str) -> str:
+    """One field of a status. Each thread is asked at each look: the whole as a mapping would be most of the cost."""
+    _before, name, after = status.partition("\nCpus_allowed_list:")
+    if not name:
+        raise LookupError("Cpus_allowed_list")
+    return after.partition("\n")[0].strip()
 
 
 def _network_rows(probe: HostProbe) -> Rows:
