@@ -137,13 +137,13 @@ class RunFollower:
         if view is None:
             one.over = True
             return
-        if view.phase != one.phase:
-            one.phase = view.phase
-            yield Event("phase", view)
         ended = [window for window in view.roles["sdk"].windows if window.over or result is not None]
         for window in ended[one.windows :]:
             yield Event("window", view, window.index)
         one.windows = max(one.windows, len(ended))
+        if view.phase != one.phase:
+            one.phase = view.phase
+            yield Event("phase", view)
         if result is not None:
             yield self._end(one, result)
 
