@@ -34,6 +34,7 @@ from toolkit.model.plan import CellPlan
 from toolkit.plan import Request, make_plan
 
 Json = dict[str, Any]
+WORKLOAD = "chat-stream-128"
 Change = Callable[[Json], None]
 """Of the body of ``POST /containers/create``."""
 
@@ -106,10 +107,10 @@ class Bench:
 
 
 def bench(engine: DockerEngine, runs: Path, sdk: str, catalogue: Path | None = None, **changes: Any) -> Bench:
-    """Prepare an SDK's first cell on CPU 0, as ``repro launch`` does; ``changes`` are of the cell's plan."""
+    """Prepare an SDK's cell on CPU 0, as ``repro launch`` does; ``changes`` are of the cell's plan."""
     shelf, topology = load_catalogue(catalogue), read_topology()
-    request = Request(workload="embed-512", duration_seconds=1.0, warmup_seconds=1.0, timing_gates="record")
-    choices = choose(shelf, [sdk], request.workload)
+    request = Request(workload=WORKLOAD, duration_seconds=1.0, warmup_seconds=1.0, timing_gates="record")
+    choices = choose(shelf, [sdk], WORKLOAD)
     plan = make_plan(request, choices, place(topology, "0"))
     plan = replace(plan, cells=(replace(plan.cells[0], **changes),))
     world = World(engine, Store.open(), shelf, topology, runs, lambda _: None)

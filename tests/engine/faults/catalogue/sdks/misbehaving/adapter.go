@@ -1,5 +1,6 @@
 // Package adapter drives go-openai as its own entry does, and in the middle of the run misbehaves in the way that
-// GODEBUG=misbehave=WAY names: panic, hang, flood or hoard. The Go runtime ignores settings that it does not know.
+// GODEBUG=misbehave=WAY names: panic, hang, flood, hoard or wander; disguise does it at once. The Go runtime ignores settings
+// that it does not know.
 package adapter
 
 import (
@@ -9,9 +10,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/sashabaranov/go-openai"
 	"sealbench.org/harness"
@@ -23,7 +26,7 @@ const (
 	page  = 4 << 10
 )
 
-var ways = map[string]func(){"panic": crash, "hang": hang, "flood": flood, "hoard": hoard}
+var ways = map[string]func(){"panic": crash, "hang": hang, "flood": flood, "hoard": hoard, "wander": wander}
 
 // New is what the generated test file calls.
 func New() harness.Adapter { return adapter{} }
@@ -33,7 +36,11 @@ type adapter struct{}
 func (adapter) Describe() harness.Description { return harness.Description{} }
 
 func (adapter) Open(s harness.Settings) (harness.Client, error) {
-	if way := ways[strings.TrimPrefix(os.Getenv("GODEBUG"), "misbehave=")]; way != nil {
+	way := strings.TrimPrefix(os.Getenv("GODEBUG"), "misbehave=")
+	if way == "disguise" {
+		disguise()
+	}
+	if way := ways[way]; way != nil {
 		go func() {
 			time.Sleep(quiet)
 			way()
@@ -81,6 +88,28 @@ func hoard() {
 		}
 		kept = append(kept, more)
 	}
+}
+
+// wander lets one thread run wherever its container may.
+func wander() {
+	runtime.LockOSThread()
+	everywhere := [128]byte{}
+	for i := range everywhere {
+		everywhere[i] = 0xff
+	}
+	_, _, failed := syscall.RawSyscall(syscall.SYS_SCHED_SETAFFINITY, 0, uintptr(len(everywhere)), uintptr(unsafe.Pointer(&everywhere)))
+	if failed != 0 {
+		panic(failed)
+	}
+	select {} // with the thread
+}
+
+// disguise starts the same program again in its own place, with another environment; descriptor 3 has its records.
+func disguise() {
+	const records = 3
+	_, _, _ = syscall.RawSyscall(syscall.SYS_FCNTL, records, syscall.F_SETFD, 0)
+	_ = os.Unsetenv("GODEBUG")
+	panic(syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), "DISGUISED=1")))
 }
 
 type client struct {

@@ -1,0 +1,211 @@
+"""Limits that change while a launch runs: it is invalid, and says what, when, from, to, and who saw it.
+
+``docker update``, somebody who writes the control group, a daemon that is reloaded, a program that does it to itself.
+Windows are a second long, or longer where the machine is slow: what is done after one is seen at the end of the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.altered import Altered, Bench, bench, broken, drifts
+from tests.support.faults_tool import CATALOGUE
+from toolkit.engine.docker import DockerEngine
+from toolkit.launch.judge import AttemptOutcome
+from toolkit.lease import lease
+from toolkit.readback.cgroup_view import cgroup_groups
+from toolkit.readback.host_view import HostProbe, descendants, host_rows
+
+pytestmark = pytest.mark.timeout(900)
+Json = dict[str, Any]
+CGROUPS = Path("/sys/fs/cgroup")
+SYSTEMD = Path("/run/systemd/system")
+TURNS = 8  # how often an act must fit into a window
+
+
+@pytest.fixture(scope="module")
+def lane(engine: DockerEngine) -> Iterator[None]:
+    """CPU 0, for the whole file."""
+    with lease("0", engine, wait_seconds=600):
+        yield
+
+
+@pytest.fixture(scope="module")
+def null(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The null SDK against the stub, with windows as short as this machine can do something in them."""
+    begin = time.monotonic()
+    subprocess.run(["docker", "version"], capture_output=True, check=True)
+    pace = float(max(1, round(TURNS * (time.monotonic() - begin))))
+    runs = tmp_path_factory.mktemp("drift") / "runs"
+    return bench(engine, runs, "net-http", warmup_seconds=0.0, window_seconds=pace)
+
+
+@dataclass
+class Acts:
+    """One act after each window, in order; ``done`` says after which window each was."""
+
+    engine: Altered
+    acts: dict[str, Callable[[str, int], None]]
+    done: dict[str, int] = field(default_factory=dict)
+
+    def progress(self, text: str) -> None:
+        """What the launch says: ``window 1 of 5`` comes after the first window was looked at."""
+        waiting = [name for name in self.acts if name not in self.done]
+        said = text.rpartition(": ")[2]
+        if said.startswith("window ") and waiting:
+            number = int(said.split()[1])
+            container = next(one for one, role in self.engine.roles.items() if role == "sdk")
+            self.acts[waiting[0]](container, self.engine.state(container).pid)
+            self.done[waiting[0]] = number - 1
+
+
+def disturbed(null: Bench, acts: dict[str, Callable[[str, int], None]]) -> tuple[AttemptOutcome, Acts]:
+    """A launch with a window more than there are acts."""
+    engine = Altered(null.engine)
+    hand = Acts(engine, acts)
+    duration = null.cell.window_seconds * (len(acts) + 1)
+    outcome = null.launch(engine, hand.progress, duration_seconds=duration)
+    assert hand.done.keys() == acts.keys(), "it ended before everything was done"
+    assert not outcome.valid
+    return outcome, hand
+
+
+def check(outcome: AttemptOutcome, row: str, window: int, before: str, after: str, *witnesses: str) -> None:
+    """One row's drift: first seen by somebody at the end of the next window (or of this, by whoever was late)."""
+    drift = drifts(outcome)[f"sdk {row}"]
+    assert drift["when"] in (f"window:{window}", f"window:{window + 1}"), drift
+    assert (drift["from"], drift["to"]) == (before, after)
+    (told,) = [one for one in outcome.readback["containers"]["sdk"]["rows"] if one["id"] == row]
+    assert {one["witness"] for one in told["broken"]} == set(witnesses), told
+    assert str(outcome.error).count(f"sdk {row}") or f"sdk {row} did not hold" in str(outcome.result["invalid"])
+
+
+def update(*options: str) -> Callable[[str, int], None]:
+    """``docker update``, as anybody in its group may type it."""
+
+    def act(container: str, _pid: int) -> None:
+        done = subprocess.run(["docker", "update", *options, container], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return act
+
+
+def write(controller: str, v1: tuple[str, str], v2: tuple[str, str]) -> Callable[[str, int], None]:
+    """Somebody beside the engine writes a file of the container's group."""
+
+    def act(_container: str, pid: int) -> None:
+        version, groups = cgroup_groups(Path(f"/proc/{pid}/cgroup"), CGROUPS)
+        name, text = v1 if version == "v1" else v2
+        (groups[controller].folder / name).write_text(text)
+
+    return act
+
+
+ALL = ("agent", "engine", "host")
+KERNEL = ("agent", "host")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may write a group or move another user's threads")
+
+
+def test_docker_update_is_named_with_when_from_and_to(null: Bench) -> None:
+    asked = str(null.cell.memory_bytes)
+    outcome, hand = disturbed(
+        null,
+        {
+            "pids.limit": update("--pids-limit", "100"),
+            "memory.limit_bytes": update("--memory", "256m", "--memory-swap", "256m"),
+            "cpu.quota": update("--cpu-quota", "90000", "--cpu-period", "100000"),
+            "container.cpuset": update("--cpuset-cpus", "0"),
+        },
+    )
+    check(outcome, "pids.limit", hand.done["pids.limit"], "256", "100", *ALL)
+    check(outcome, "memory.limit_bytes", hand.done["memory.limit_bytes"], asked, "268435456", *ALL)
+    check(outcome, "cpu.quota", hand.done["cpu.quota"], "none", "90000/100000", *ALL)
+    cpuset = null.cell.cpus + "," + null.cell.agent_cpus
+    before = "0-1" if cpuset == "0,1" else cpuset
+    check(outcome, "container.cpuset", hand.done["container.cpuset"], before, "0", *ALL)
+    assert "backend" not in str(broken(outcome))  # nobody touched it
+
+
+@needs_root
+def test_a_writer_beside_the_engine_is_named_by_the_kernels_readers_alone(null: Bench) -> None:
+    version = null.cgroup_version
+    high = {"memory.high_bytes": write("memory", ("", ""), ("memory.high", "500M"))}
+    swappiness = {"memory.swappiness": write("memory", ("memory.swappiness", "60"), ("", ""))}
+    outcome, hand = disturbed(
+        null,
+        {
+            "workload.affinity": lambda _container, pid: move(pid),
+            "cpu.weight": write("cpu", ("cpu.shares", "512"), ("cpu.weight", "50")),
+            # What a reload of systemd has done to live containers (moby#51446): no limit of swap any more.
+            "memory.swap_bytes": write("memory", ("memory.memsw.limit_in_bytes", "-1"), ("memory.swap.max", "max")),
+            **(swappiness if version == "1" else high),
+        },
+    )
+    check(outcome, "cpu.weight", hand.done["cpu.weight"], "default", "512" if version == "1" else "50", *KERNEL)
+    check(outcome, "memory.swap_bytes", hand.done["memory.swap_bytes"], "0", "max", *KERNEL)
+    if version == "1":
+        check(outcome, "memory.swappiness", hand.done["memory.swappiness"], "0", "60", *KERNEL)
+    else:
+        check(outcome, "memory.high_bytes", hand.done["memory.high_bytes"], "max", str(500 << 20), *KERNEL)
+    moved = drifts(outcome)["sdk workload.affinity"]
+    assert moved["when"] in ("window:0", "window:1")
+    assert moved["from"] == "0"
+    assert "(thread " in moved["to"]
+
+
+def move(pid: int) -> None:
+    """One thread of the program may run wherever its container may."""
+    (program, *_rest) = descendants(HostProbe(pid))
+    os.sched_setaffinity(program, range(os.cpu_count() or 1))
+
+
+@pytest.mark.skipif(not SYSTEMD.exists(), reason="nothing reloads units here: systemd does not run")
+def test_whatever_a_reload_of_the_daemon_changes_is_named(null: Bench) -> None:
+    seen: list[dict[str, str | None]] = []
+
+    def reload(_container: str, pid: int) -> None:
+        probe = HostProbe(pid, cgroup_version=null.cgroup_version)
+        seen.append(host_rows(probe))
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        seen.append(host_rows(probe))
+
+    engine = Altered(null.engine)
+    hand = Acts(engine, {"reload": reload})
+    outcome = null.launch(engine, hand.progress, duration_seconds=2 * null.cell.window_seconds)
+    changed = {row for row, value in seen[1].items() if seen[0].get(row) != value}
+    assert {f"sdk {row}" for row in changed} <= broken(outcome)
+    assert outcome.valid == (not broken(outcome)), outcome.result["invalid"]
+
+
+@pytest.fixture(scope="module")
+def misbehaving(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The fault catalogue's entry, which changes its own conditions two seconds after its start, or at once."""
+    runs = tmp_path_factory.mktemp("misbehaving") / "runs"
+    return bench(engine, runs, "misbehaving", CATALOGUE, warmup_seconds=0.0)
+
+
+def test_a_program_that_resets_its_own_affinity_is_named(misbehaving: Bench) -> None:
+    outcome = misbehaving.launch(environment={"GODEBUG": "misbehave=wander"}, duration_seconds=3.0)
+    assert not outcome.valid
+    drift = drifts(outcome)["sdk workload.affinity"]
+    assert (drift["when"], drift["from"]) == ("end", "0"), drift
+    assert set(drift["witnesses"]) == set(KERNEL)
+
+
+def test_a_program_that_starts_itself_with_another_environment_is_named(misbehaving: Bench) -> None:
+    outcome = misbehaving.launch(environment={"GODEBUG": "misbehave=disguise"})
+    assert not outcome.valid
+    (row,) = [one for one in outcome.readback["containers"]["sdk"]["rows"] if one["id"] == "workload.environment"]
+    assert row["state"] == "broken"
+    assert "agent" in {one["witness"] for one in row["broken"]}
+    told = json.dumps([outcome.result["invalid"], outcome.readback])
+    assert "DISGUISED" not in told  # digests, never what stands in it
