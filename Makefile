@@ -49,7 +49,7 @@ test-long: ## repeatability, soak, chaos
 
 test-lab: ## on the throw-away machines
 	@sh scripts/setup.sh dev engine
-	@CHECKS=no sh scripts/test.sh lab
+	@CHECKS=no PYTEST_ARGS="-v --durations=0 $(PYTEST_ARGS)" sh scripts/test.sh lab
 
 lint: setup ## ruff and mypy
 	@.venv/bin/python -m ruff check .

@@ -12,9 +12,11 @@ engine's view with the digests, so nothing is trusted on the way. docs/hosts.md 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +29,10 @@ from toolkit.errors import ReproError, UsageError
 from toolkit.fetch.store import Store
 from toolkit.lock import read_lock
 
+# What a machine needs beside the runtime to run our tests: pytest, its one plugin, and theirs.
+TEST_PACKAGES = ("iniconfig", "packaging", "pluggy", "pygments", "pytest", "pytest-timeout")
+_PACKAGE = re.compile(r"^(?P<name>[a-z0-9-]+)==", re.MULTILINE)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -37,14 +43,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sdk", action="append", help="SDKs whose images travel (default: go-openai)")
     parser.add_argument("--python", default="", help="the other machine's Python, such as 3.11 (default: no wheels)")
     parser.add_argument("--level", default="dev", choices=("runtime", "dev"), help="which requirements the wheels fill")
+    parser.add_argument("--catalogue", type=Path, help="a folder of your own entries, for --sdk")
+    parser.add_argument("--tests", action="store_true", help="with --python: what running tests needs, too")
     parser.add_argument("--no-sources", action="store_true", help="the other machine has the sources already")
+    parser.add_argument("--no-images", action="store_true", help="the other machine has the images already")
     told = parser.parse_args(arguments)
     try:
         if not told.no_sources:
             pack_sources(told.folder / "sealbench")
-        pack_images(told.folder / "store", told.sdk or ["go-openai"])
+        if not told.no_images:
+            pack_images(told.folder / "store", told.sdk or ["go-openai"], told.catalogue)
         if told.python:
-            pack_wheels(told.folder / "wheels", told.python, told.level)
+            pack_wheels(told.folder / "wheels", told.python, ROOT / "requirements" / f"{told.level}.txt")
+        if told.python and told.tests:
+            with tempfile.NamedTemporaryFile("w", suffix=".txt") as chosen:
+                chosen.write(chosen_requirements(TEST_PACKAGES))
+                chosen.flush()
+                pack_wheels(told.folder / "wheels", told.python, Path(chosen.name))
     except ReproError as error:
         print(error, file=sys.stderr)
         return 1
@@ -65,9 +80,9 @@ def pack_sources(target: Path) -> None:
         archive.extractall(target, filter="data")
 
 
-def pack_images(target: Path, sdks: Iterable[str]) -> None:
+def pack_images(target: Path, sdks: Iterable[str], entries: Path | None = None) -> None:
     """The records and layers of the images of these SDKs and of the backends they are launched with."""
-    here, there, catalogue = Store.open(), Store.open(target), load_catalogue()
+    here, there, catalogue = Store.open(), Store.open(target), load_catalogue(entries)
     wanted = {base_inputs(read_lock().base)}
     for name in sdks:
         sdk = catalogue.sdk(name)
@@ -90,7 +105,19 @@ def pack_images(target: Path, sdks: Iterable[str]) -> None:
         print(f"carry: {row[0].reference}", file=sys.stderr)
 
 
-def pack_wheels(target: Path, python: str, level: str) -> None:
+def chosen_requirements(names: Iterable[str], pins: Path = ROOT / "requirements" / "dev.txt") -> str:
+    """These packages' lines of the pinned requirements, hashes included; UsageError for one that is not pinned."""
+    text = pins.read_text(encoding="utf-8")
+    begins = [*_PACKAGE.finditer(text)]
+    ends = [*(begin.start() for begin in begins[1:]), len(text)]
+    blocks = {begin["name"]: text[begin.start() : end] for begin, end in zip(begins, ends, strict=True)}
+    missing = [name for name in names if name not in blocks]
+    if missing:
+        raise UsageError(f"{', '.join(missing)} is not pinned", f"not in {pins.name}", "add it, then: make pins")
+    return "".join(blocks[name] for name in names)
+
+
+def pack_wheels(target: Path, python: str, requirements: Path) -> None:
     """Wheels for another Python on x86-64 Linux, checked against the hashes of the requirements."""
     short = python.replace(".", "")
     generations = ("2014", "_2_17", "_2_28", "_2_34", "2010", "_2_12", "1", "_2_5")
@@ -99,7 +126,7 @@ def pack_wheels(target: Path, python: str, level: str) -> None:
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target)),
             *("--require-hashes", "--no-deps", "--only-binary=:all:"),
-            *("-r", str(ROOT / "requirements" / f"{level}.txt")),
+            *("-r", str(requirements)),
             *("--implementation", "cp", "--python-version", python, "--abi", f"cp{short}", "--abi", "abi3"),
             *("--abi", "none", *(word for name in platforms for word in ("--platform", name)), "--platform", "any"),
         ],

@@ -1,8 +1,11 @@
-"""The throw-away machine: a program named by ``REPRO_LAB_VM`` starts it, and everything it needs is carried over.
+"""Throw-away machines: a program named by ``REPRO_LAB_VM`` starts them, and everything they need is carried over.
 
 The program knows ``start NAME CPUS NODES MEMORY_MB``, ``ssh NAME COMMAND``, ``push`` and ``pull NAME FROM TO`` and
 ``stop NAME``; ``LAB_CPU`` tells it the model of the processor. ``REPRO_LAB_NAME`` names a machine that runs already,
 which takes the place of ``machine`` and is left running.
+
+One machine runs at a time (emulated ones would starve each other): the usual one is booted once for all tests, and the
+tests of another kind come after its own.
 """
 
 from __future__ import annotations
@@ -10,106 +13,147 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.support.faults_tool import ROOT
+from scripts.carry import TEST_PACKAGES
+from tests.support.faults_tool import CATALOGUE, ROOT
+from tests.support.lab import CHECKOUT, PLACE, Machine
 
 # Read before the tests begin: they see no setting of whoever runs them.
 PROGRAM = os.environ.get("REPRO_LAB_VM", "")
 RUNNING = os.environ.get("REPRO_LAB_NAME", "")
-PLACE = "/root/parcel"
-# SSE4.2 and no AVX: x86-64-v2.
-_WITHOUT_AVX = "Nehalem-v1"
+_CARRY = str(ROOT / "scripts" / "carry.py")
+_OTHER_MACHINES = ("without_avx",)
+_BOOT_SECONDS = 900
+_BUILD_SECONDS = 900
+
+_notes: list[str] = []
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A machine that has the parcel at ``PLACE`` and an environment in its checkout."""
+class Kind:
+    """What a machine is and what is carried to it. ``processor`` empty: the program's own choice, with AVX2."""
 
     name: str
+    cpus: int
+    nodes: int
+    memory_mb: int
+    sdks: tuple[str, ...]
+    processor: str = ""
+    tests: bool = False
 
-    def ssh(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A shell command there, as root."""
-        ended = self._call("ssh", command)
-        assert not check or ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
-        return ended
 
-    def start(self, command: str) -> subprocess.Popen[str]:
-        """Begin a shell command there."""
-        pipe = subprocess.PIPE
-        return subprocess.Popen([PROGRAM, "ssh", self.name, command], stdout=pipe, stderr=pipe, text=True)
+USUAL = Kind("repro-lab", 8, 2, 6144, ("net-http", "go-openai", "go-llama"), tests=True)
+# SSE4.2 and no AVX: x86-64-v2. Its images must not be loaded there, and are carried to show that they could be.
+WITHOUT_AVX = Kind("repro-lab-without-avx", 8, 2, 4096, ("go-llama",), processor="Nehalem-v1")
 
-    def push(self, source: Path, target: str) -> None:
-        """Copy a folder's content there."""
-        assert self._call("push", f"{source}/", target).returncode == 0
 
-    def pull(self, source: str, target: Path) -> None:
-        """Copy a folder's content back."""
-        assert self._call("pull", f"{source}/", f"{target}/").returncode == 0
+@dataclass
+class Lab:
+    """At most one machine at a time."""
 
-    def _call(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-        line = [PROGRAM, verb, self.name, *words]
-        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=3000)
+    parcels: pytest.TempPathFactory
+    running: dict[Kind, Machine] = field(default_factory=dict)
+
+    def machine(self, kind: Kind) -> Machine:
+        """The machine of this kind; another one that runs is switched off first."""
+        if kind not in self.running:
+            self.stop()
+            self.running[kind] = self._start(kind)
+        return self.running[kind]
+
+    def stop(self) -> None:
+        """Switch off what is ours."""
+        for kind, one in self.running.items():
+            if one.name == kind.name:
+                subprocess.run([PROGRAM, "stop", one.name], check=False, timeout=60)
+        self.running.clear()
+
+    def _start(self, kind: Kind) -> Machine:
+        if not PROGRAM:
+            pytest.fail("tier lab was asked for and cannot run: REPRO_LAB_VM names no program that starts machines")
+        # Before it takes the processor: images are made here, never there.
+        parcel = _pack(kind, self.parcels.mktemp(kind.name))
+        one = Machine(PROGRAM, RUNNING if kind is USUAL and RUNNING else kind.name)
+        began = time.monotonic()
+        if one.name == kind.name:
+            self.running[kind] = one  # also one that does not come up is switched off
+            words = [PROGRAM, "start", one.name, str(kind.cpus), str(kind.nodes), str(kind.memory_mb)]
+            environment = {**os.environ, **({"LAB_CPU": kind.processor} if kind.processor else {})}
+            subprocess.run(words, env=environment, check=True, timeout=_BOOT_SECONDS)
+        up = time.monotonic()
+        _fill(one, parcel, tests=kind.tests)
+        _notes.append(f"{one.name}: up after {up - began:.0f} s, filled and set up in {time.monotonic() - up:.0f} s")
+        return one
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of another machine come last, so that each kind is booted once."""
+    items.sort(key=lambda item: any(name in getattr(item, "fixturenames", ()) for name in _OTHER_MACHINES))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the machines took."""
+    for note in _notes:
+        terminalreporter.write_line(f"lab: {note}")
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """4 CPUs, 2 nodes, the images of one client."""
-    parcel = tmp_path_factory.mktemp("parcel")
-    with _started("repro-lab", (4, 2, 4096), ["go-openai"], parcel, running=RUNNING) as one:
-        yield one
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The machines; all of ours are off afterwards."""
+    one = Lab(tmp_path_factory)
+    yield one
+    one.stop()
 
 
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """8 CPUs with AVX2, 2 nodes. Of its module alone: two emulated machines at once would starve each other."""
-    parcel = tmp_path_factory.mktemp("parcel-eight")
-    with _started("repro-lab-eight", (8, 2, 6144), ["go-openai", "go-llama"], parcel) as one:
-        yield one
+@pytest.fixture(scope="session")
+def machine(lab: Lab) -> Machine:
+    """8 CPUs with AVX2 on 4 cores, 2 nodes, systemd, cgroup v2; images of a client, an engine in process, a fault."""
+    return lab.machine(USUAL)
 
 
-@pytest.fixture(scope="module")
-def without_avx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """8 CPUs of level x86-64-v2, and the images that it must not load."""
-    parcel = tmp_path_factory.mktemp("parcel-without-avx")
-    with _started("repro-lab-without-avx", (8, 2, 4096), ["go-llama"], parcel, processor=_WITHOUT_AVX) as one:
-        yield one
+@pytest.fixture(scope="session")
+def without_avx(lab: Lab) -> Machine:
+    """8 CPUs of level x86-64-v2."""
+    return lab.machine(WITHOUT_AVX)
 
 
-@contextmanager
-def _started(
-    name: str, size: tuple[int, int, int], sdks: Sequence[str], parcel: Path, *, processor: str = "", running: str = ""
-) -> Iterator[Machine]:
-    """Started (CPUs, nodes, MB), filled, set up; switched off at the end when it was ours."""
-    if not PROGRAM:
-        pytest.fail("tier lab was asked for and cannot run: REPRO_LAB_VM names no program that starts machines")
-    environment = {**os.environ, **({"LAB_CPU": processor} if processor else {})}
-    one = Machine(running or name)
-    try:
-        if not running:
-            words = [PROGRAM, "start", name, *map(str, size)]
-            subprocess.run(words, env=environment, check=True, timeout=900)
-        _fill(one, parcel, sdks)
-        yield one
-    finally:
-        if not running:
-            subprocess.run([PROGRAM, "stop", name], check=False, timeout=60)
+def _pack(kind: Kind, parcel: Path) -> Path:
+    """Sources and images, from what this machine has; images that are missing are built here, never there."""
+    own = ["--catalogue", str(CATALOGUE), "--sdk", "misbehaving"] if kind.tests else []
+    for options in (*(["--sdk", sdk] for sdk in kind.sdks), own):
+        if options:
+            _here("-m", "toolkit", "build", *options)
+    _here(_CARRY, str(parcel), *(word for sdk in kind.sdks for word in ("--sdk", sdk)))
+    if own:
+        _here(_CARRY, str(parcel), "--no-sources", *own)
+    return parcel
 
 
-def _fill(machine: Machine, parcel: Path, sdks: Sequence[str]) -> None:
-    """Sources, images and wheels; then the set-up of a fresh machine, from these alone."""
+def _fill(machine: Machine, parcel: Path, *, tests: bool) -> None:
+    """The parcel with wheels for its Python, then the set-up of a fresh machine from these alone."""
     ask = 'python3 -c "import sys; print(\\"%d.%d\\" % sys.version_info[:2])"'
     python = machine.ssh(ask).stdout.strip()
-    words = [str(ROOT / "scripts" / "carry.py"), str(parcel), "--python", python, "--level", "runtime"]
-    words += [word for sdk in sdks for word in ("--sdk", sdk)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, *words], env=environment, check=True, timeout=600)
+    wheels = ["--python", python, "--level", "runtime", *(["--tests"] if tests else [])]
+    _here(_CARRY, str(parcel), "--no-sources", "--no-images", *wheels)
     machine.ssh(f"mkdir -p {PLACE}")
     machine.push(parcel, PLACE)
-    wheels = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={PLACE}/wheels"
-    machine.ssh(f"cd {PLACE}/sealbench && {wheels} sh scripts/setup.sh runtime engine")
+    # Compiling every module of every package costs a slow machine more than compiling those that are used. "no" is how
+    # pip's own --no-compile is switched on there (pip, "Configuration", boolean options).
+    offline = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={PLACE}/wheels PIP_NO_COMPILE=no"
+    machine.ssh(f"cd {CHECKOUT} && {offline} sh scripts/setup.sh runtime engine")
+    if tests:
+        machine.ssh(
+            f"cd {CHECKOUT} && {offline} .venv/bin/python -m pip install -q --no-deps {' '.join(TEST_PACKAGES)}"
+        )
+
+
+def _here(*words: str) -> None:
+    """A program of this checkout, its words among the test's own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, *words], env=environment, check=True, timeout=_BUILD_SECONDS, stdout=sys.stderr)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.lab.conftest import PLACE, Machine
+from tests.support.lab import PLACE, Machine
 
 pytestmark = pytest.mark.timeout(3600)
 LAUNCH = f"cd {PLACE} && REPRO_STORE={PLACE}/store sealbench/.venv/bin/repro launch --sdk go-llama --cpus 0-7 --json"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.conftest import PLACE, Machine
+from tests.support import numa
 from tests.support.faults_tool import sealed_manifest
+from tests.support.lab import PLACE, Machine
 from toolkit.readback.rows import lacking
 
 pytestmark = pytest.mark.timeout(3600)
@@ -23,18 +23,18 @@ Json = dict[str, Any]
 # An emulated machine serves eight threads of ggml, which spin for each other, with two real cores: an answer of 25 ms
 # takes minutes there, and every request ends at its timeout. That says nothing of limits, and it is why the answers are
 # looked at with two threads.
-EVERYWHERE = "--cpus 0-7 --duration 100 --warmup 30"
+EVERYWHERE = "--cpus 0-7 --duration 40 --warmup 5"
 
 
 @pytest.fixture(scope="module")
-def everywhere(eight: Machine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Json, Json]:
+def everywhere(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Json, Json]:
     """A launch on all eight CPUs: its report and its manifest."""
-    ended = eight.ssh(f"{LAUNCH} {EVERYWHERE}", check=False)
+    ended = machine.ssh(f"{LAUNCH} {EVERYWHERE}", check=False)
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
     copy: Path = tmp_path_factory.mktemp("everywhere") / document["run"]
     copy.mkdir()
-    eight.pull(f"{PLACE}/{document['path']}", copy)
+    machine.pull(f"{PLACE}/{document['path']}", copy)
     return document, sealed_manifest(copy)
 
 
@@ -59,8 +59,8 @@ def test_limits_and_both_memory_nodes_are_held(everywhere: tuple[Json, Json]) ->
         assert rows[name]["witness"] == ["agent", "engine", "host"]
 
 
-def test_with_two_threads_its_answers_are_right(eight: Machine) -> None:
-    ended = eight.ssh(f"{LAUNCH} --cpus 0-7 --arm threads=2 --duration 60 --warmup 20", check=False)
+def test_with_two_threads_its_answers_are_right(machine: Machine) -> None:
+    ended = machine.ssh(f"{LAUNCH} --cpus 0-7 --arm threads=2 --duration 60 --warmup 20", check=False)
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
     (cell,) = document["cells"]
@@ -69,35 +69,18 @@ def test_with_two_threads_its_answers_are_right(eight: Machine) -> None:
     assert cell["metrics"]["error.rate"]["value"] == 0
 
 
-def test_on_half_the_cpus_its_own_pages_are_on_their_node(eight: Machine) -> None:
-    running = eight.start(f"{LAUNCH} --cpus 0-3 --mems 0 --arm threads=1 --duration 20")
+def test_on_half_the_cpus_its_own_pages_are_on_their_node(machine: Machine) -> None:
+    running = machine.start(f"{LAUNCH} --cpus 0-3 --mems 0 --arm threads=1 --duration 20")
     assert running.stderr is not None
     words = ""
     while "measuring" not in (line := running.stderr.readline()):
         words += line
         assert line, f"it ended before it measured: {words}"
-    maps = eight.ssh("cat /proc/$(pgrep -f '^/repro/workload' | head -n 1)/numa_maps").stdout.splitlines()
+    maps = machine.ssh("cat /proc/$(pgrep -f '^/repro/workload' | head -n 1)/numa_maps").stdout
     out, words = running.communicate(timeout=900)
     assert running.returncode == 0, words
-    assert {line.split()[1] for line in maps} == {"bind:0"}
-    own = [line for line in maps if " anon=" in line]
-    assert own
-    assert all(_elsewhere(line) <= _of_the_file(line) for line in own), own
+    assert numa.policies(maps) == {"bind:0"}
+    assert numa.own_pages(maps)
+    assert numa.strays(maps, 0) == []
     document = json.loads(out)
     assert document["valid"] is True
-
-
-def _counts(line: str) -> dict[str, int]:
-    """The counts of one line of ``numa_maps`` (proc(5)), in pages."""
-    return {name: int(count) for name, count in re.findall(r" (\w+)=(\d+)", line)}
-
-
-def _elsewhere(line: str) -> int:
-    """Pages of a mapping that are not on node 0."""
-    return sum(count for name, count in _counts(line).items() if re.fullmatch(r"N\d+", name) and name != "N0")
-
-
-def _of_the_file(line: str) -> int:
-    """Pages that are the file's: they lie where its first reader put them."""
-    found = _counts(line)
-    return found.get("mapped", found["anon"]) - found["anon"]

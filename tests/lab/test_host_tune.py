@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engine.test_host_tune import DOOMED
-from tests.lab.conftest import PLACE, Machine
+from tests.support.lab import PLACE, Machine
 
 pytestmark = pytest.mark.timeout(3600)
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import PLACE, Machine
 from tests.support.faults_tool import sealed_manifest
+from tests.support.lab import PLACE, Machine
 from toolkit.build.images import recall_images
 from toolkit.catalogue import load_catalogue
 from toolkit.fetch.store import Store
@@ -100,36 +100,3 @@ def test_nothing_is_left_there(machine: Machine, there: There) -> None:
     assert there.document["run"]
     assert machine.ssh("docker ps -aq").stdout == ""
     assert machine.ssh("ls -d /tmp/sb-* /run/sb-* 2>/dev/null || true").stdout == ""
-
-
-def numbers(line: str) -> dict[str, int]:
-    """The counts of one line of ``numa_maps`` (proc(5)), in pages."""
-    return {name: int(count) for name, count in re.findall(r" (\w+)=(\d+)", line)}
-
-
-def elsewhere(line: str) -> int:
-    """Pages of a mapping that are not on node 1."""
-    return sum(count for name, count in numbers(line).items() if re.fullmatch(r"N\d+", name) and name != "N1")
-
-
-def shared_with_the_file(line: str) -> int:
-    """Pages that are the file's: they lie where its first reader put them, here the engine that loaded the image."""
-    found = numbers(line)
-    return found.get("mapped", found["anon"]) - found["anon"]
-
-
-def test_the_programs_pages_are_on_the_node_that_was_asked_for(machine: Machine, there: There) -> None:
-    assert there.document["run"]
-    words = "--sdk go-openai --cpus 2 --mems 1 --duration 12 --timing-gates record --arm rate_hz=2 --json"
-    running = machine.start(f"cd {PLACE} && REPRO_STORE={PLACE}/store sealbench/.venv/bin/repro launch {words}")
-    assert running.stderr is not None
-    while "measuring" not in (line := running.stderr.readline()):
-        assert line, "it ended before it measured"
-    maps = machine.ssh("cat /proc/$(pgrep -f '^/repro/workload' | head -n 1)/numa_maps").stdout.splitlines()
-    out, words = running.communicate(timeout=600)
-    assert running.returncode == 0, words
-    assert {line.split()[1] for line in maps} == {"bind:1"}
-    own = [line for line in maps if " anon=" in line]
-    assert own
-    assert all(elsewhere(line) <= shared_with_the_file(line) for line in own), own
-    assert json.loads(out)["valid"] is True

@@ -101,9 +101,11 @@ def _examine(cpus: str, runs: Path, store: Path | None, output: Output) -> None:
 
 def engine_facts() -> tuple[EngineFacts | None, EngineError | None]:
     """What the local engine says of itself, or why it does not; an engine that hangs is one that does not answer."""
-    from toolkit.engine.docker import connect
+    from toolkit.engine.docker import connect, load_library
     from toolkit.errors import EngineError, EngineUnavailable
 
+    # Where reading a library takes seconds (an emulated machine), an engine may take as long to answer.
+    limit = max(_ENGINE_SECONDS, load_library())
     facts: list[EngineFacts] = []
     problems: list[EngineError] = []
 
@@ -115,12 +117,12 @@ def engine_facts() -> tuple[EngineFacts | None, EngineError | None]:
 
     thread = threading.Thread(target=ask, name="ask-engine", daemon=True)
     thread.start()
-    thread.join(_ENGINE_SECONDS)
+    thread.join(limit)
     if facts:
         return facts[0], None
     late = EngineUnavailable(
         "The container engine is too slow to answer",
-        f"nothing came within {_ENGINE_SECONDS:g} s",
+        f"nothing came within {limit:.1f} s",
         "look at its log, and restart it: sudo systemctl restart docker",
     )
     return None, problems[0] if problems else late

@@ -44,6 +44,14 @@ def connect(host: str | None = None) -> DockerEngine:
     return DockerEngine(path)
 
 
+def load_library() -> float:
+    """Import the Docker SDK, which ``connect`` would do; returns the seconds that it took."""
+    began = time.monotonic()
+    import docker  # noqa: F401
+
+    return time.monotonic() - began
+
+
 class DockerEngine:
     """``port.Engine`` over the Engine API. Safe to use from several threads."""
 
