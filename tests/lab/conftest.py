@@ -28,6 +28,7 @@ from tests.support.lab import CHECKOUT, PLACE, Machine
 PROGRAM = os.environ.get("REPRO_LAB_VM", "")
 RUNNING = os.environ.get("REPRO_LAB_NAME", "")
 _CARRY = str(ROOT / "scripts" / "carry.py")
+_ENVIRONMENT = "environment.tar"
 _OTHER_MACHINES = ("without_avx",)
 _BOOT_SECONDS = 900
 _BUILD_SECONDS = 900
@@ -59,6 +60,7 @@ class Lab:
 
     parcels: pytest.TempPathFactory
     running: dict[Kind, Machine] = field(default_factory=dict)
+    environment: Path | None = None
 
     def machine(self, kind: Kind) -> Machine:
         """The machine of this kind; another one that runs is switched off first."""
@@ -87,9 +89,36 @@ class Lab:
             environment = {**os.environ, **({"LAB_CPU": kind.processor} if kind.processor else {})}
             subprocess.run(words, env=environment, check=True, timeout=_BOOT_SECONDS)
         up = time.monotonic()
-        _fill(one, parcel, tests=kind.tests)
+        self._fill(one, parcel, tests=kind.tests)
         _notes.append(f"{one.name}: up after {up - began:.0f} s, filled and set up in {time.monotonic() - up:.0f} s")
         return one
+
+    def _fill(self, machine: Machine, parcel: Path, *, tests: bool) -> None:
+        """The parcel with wheels for its Python, then the set-up of a fresh machine from these alone.
+
+        It takes an emulated machine minutes, and all of them are alike: the environment is made once, and carried on.
+        """
+        ask = 'python3 -c "import sys; print(\\"%d.%d\\" % sys.version_info[:2])"'
+        python = machine.ssh(ask).stdout.strip()
+        wheels = ["--python", python, "--level", "runtime", *(["--tests"] if tests else [])]
+        _here(_CARRY, str(parcel), "--no-sources", "--no-images", *wheels)
+        machine.ssh(f"mkdir -p {PLACE}")
+        machine.push(parcel, PLACE)
+        if self.environment is not None:
+            machine.push(self.environment, PLACE)
+            machine.ssh(f"tar -C {CHECKOUT} -xf {PLACE}/{_ENVIRONMENT}")
+        # Compiling every module of every package costs a slow machine more than compiling those that are used. "no" is
+        # how pip's own --no-compile is switched on there (pip, "Configuration", boolean options).
+        offline = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={PLACE}/wheels PIP_NO_COMPILE=no"
+        machine.ssh(f"cd {CHECKOUT} && {offline} sh scripts/setup.sh runtime engine")
+        if tests:
+            pip = ".venv/bin/python -m pip install -q --no-deps"
+            machine.ssh(f"cd {CHECKOUT} && {offline} {pip} {' '.join(TEST_PACKAGES)}")
+        if self.environment is None:
+            machine.ssh(f"mkdir -p {PLACE}/made && tar -C {CHECKOUT} -cf {PLACE}/made/{_ENVIRONMENT} .venv")
+            kept = self.parcels.mktemp("environment")
+            machine.pull(f"{PLACE}/made", kept)
+            self.environment = kept
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -133,24 +162,6 @@ def _pack(kind: Kind, parcel: Path) -> Path:
     if own:
         _here(_CARRY, str(parcel), "--no-sources", *own)
     return parcel
-
-
-def _fill(machine: Machine, parcel: Path, *, tests: bool) -> None:
-    """The parcel with wheels for its Python, then the set-up of a fresh machine from these alone."""
-    ask = 'python3 -c "import sys; print(\\"%d.%d\\" % sys.version_info[:2])"'
-    python = machine.ssh(ask).stdout.strip()
-    wheels = ["--python", python, "--level", "runtime", *(["--tests"] if tests else [])]
-    _here(_CARRY, str(parcel), "--no-sources", "--no-images", *wheels)
-    machine.ssh(f"mkdir -p {PLACE}")
-    machine.push(parcel, PLACE)
-    # Compiling every module of every package costs a slow machine more than compiling those that are used. "no" is how
-    # pip's own --no-compile is switched on there (pip, "Configuration", boolean options).
-    offline = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={PLACE}/wheels PIP_NO_COMPILE=no"
-    machine.ssh(f"cd {CHECKOUT} && {offline} sh scripts/setup.sh runtime engine")
-    if tests:
-        machine.ssh(
-            f"cd {CHECKOUT} && {offline} .venv/bin/python -m pip install -q --no-deps {' '.join(TEST_PACKAGES)}"
-        )
 
 
 def _here(*words: str) -> None:

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 # An emulated machine serves eight threads of ggml, which spin for each other, with two real cores: an answer of 25 ms
 # takes minutes there, and every request ends at its timeout. That says nothing of limits, and it is why the answers are
 # looked at with two threads.
-EVERYWHERE = "--cpus 0-7 --duration 40 --warmup 5"
+EVERYWHERE = "--cpus 0-7 --duration 10 --warmup 1"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_limits_and_both_memory_nodes_are_held(everywhere: tuple[Json, Json]) ->
 
 
 def test_with_two_threads_its_answers_are_right(machine: Machine) -> None:
-    ended = machine.ssh(f"{LAUNCH} --cpus 0-7 --arm threads=2 --duration 60 --warmup 20", check=False)
+    ended = machine.ssh(f"{LAUNCH} --cpus 0-7 --arm threads=2 --duration 30 --warmup 1", check=False)
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
     (cell,) = document["cells"]
@@ -70,7 +70,7 @@ def test_with_two_threads_its_answers_are_right(machine: Machine) -> None:
 
 
 def test_on_half_the_cpus_its_own_pages_are_on_their_node(machine: Machine) -> None:
-    running = machine.start(f"{LAUNCH} --cpus 0-3 --mems 0 --arm threads=1 --duration 20")
+    running = machine.start(f"{LAUNCH} --cpus 0-3 --mems 0 --arm threads=1 --duration 10 --warmup 1")
     assert running.stderr is not None
     words = ""
     while "measuring" not in (line := running.stderr.readline()):

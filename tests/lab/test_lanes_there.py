@@ -36,14 +36,15 @@ def seats(plan: Json) -> tuple[set[int], set[int]]:
 
 
 def test_two_lanes_side_by_side_and_no_third(machine: Machine, tmp_path: Path) -> None:
-    first = machine.start(machine.repro(f"{LAUNCH} --duration 60 --json"))
-    until(first, "warming up")
-    second = machine.start(machine.repro(f"{LAUNCH} --duration 10 --json"))
+    # A command takes such a machine a quarter of a minute before it asks for a lane: the others hold theirs longer.
+    first = machine.start(machine.repro(f"{LAUNCH} --duration 90 --json"))
+    second = machine.start(machine.repro(f"{LAUNCH} --duration 90 --json"))
+    until(first, "measuring")
     until(second, "measuring")
     refused = machine.document(f"{LAUNCH} --duration 10 --wait 0", code=BUSY)
     assert refused["code"] == BUSY
     plans = []
-    for running in (second, first):
+    for running in (first, second):
         out, said = running.communicate(timeout=600)
         assert running.returncode == 0, said
         document = json.loads(out)
