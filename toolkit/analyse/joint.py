@@ -86,8 +86,10 @@ def incomplete(window: Window) -> list[str]:
 
 def incomplete_for_the_article(window: Window) -> list[str]:
     """As pandas' dropna does after a resample: no pause in the window is a missing value."""
-    none = window.values[GC_PAUSE] is not None and not window.pauses
-    return [*incomplete(window), *([f"{GC_PAUSE}: no pause in the window, which this rule calls missing"] * none)]
+    reasons = incomplete(window)
+    if window.values[GC_PAUSE] is not None and not window.pauses:
+        reasons.append(f"{GC_PAUSE}: no pause in the window, which this rule calls missing")
+    return reasons
 
 
 RULES: dict[str, tuple[Rule, str]] = {

@@ -158,8 +158,9 @@ def _words(one: Condition) -> str:
     if one.is_ == "often-times":
         often = f"in {_percent(one.share)} of the windows"
         return f"{metric} {one.times:g} times `{one.of}` and {_amount(one.metric, one.more)} above it, {often}"
-    limits = [_percent(one.relative)] * bool(one.relative) + [_amount(one.metric, one.absolute)] * bool(one.absolute)
-    return f"{metric} {word} ({', '.join(limits)})"
+    relative = _percent(one.relative) if one.relative else ""
+    absolute = _amount(one.metric, one.absolute) if one.absolute else ""
+    return f"{metric} {word} ({', '.join(filter(None, (relative, absolute)))})"
 
 
 def _percent(share: float) -> str:
