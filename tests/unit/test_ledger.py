@@ -323,6 +323,15 @@ def test_the_end_serves_for_the_last_window_only_when_it_came_after_it() -> None
         assert row["seconds"] == (pytest.approx(seen) if seen else None)
 
 
+def test_a_last_window_ends_with_the_program_that_was_gone_before_its_own_snapshot() -> None:
+    lost = {"ours_cpu_seconds": "No such process"}
+    gone = Snapshot("window:0", round(10.3 * SECOND), {"total_cpu_seconds": 9.0}, lost)
+    taken = [snapshot("t0", 0, 0, 0), snapshot("end", 10.01, 3.0, 2.9), gone]
+    (row,) = ledger(taken, judged(1))["windows"]
+    assert row["foreign_cpu_seconds"] == pytest.approx(0.1)
+    assert row["unjudged"] == []
+
+
 def test_a_launch_without_t0_has_an_empty_ledger() -> None:
     document = ledger([], judged(0))
     Draft202012Validator(SCHEMA).validate(document)

@@ -86,6 +86,8 @@ def judge(row: Row, budget: Mapping[str, float | None], *, cpus: int, idle_cpus:
     """
     found = amounts(row, cpus=cpus, idle_cpus=idle_cpus)
     asked = {key: limit for key, limit in budget.items() if limit is not None and key in found}
+    if not idle_cpus:
+        asked.pop("sibling_cpu_share", None)  # no sibling is kept idle: nothing to judge
     taints = [
         {"what": key, "found": amount, "limit": limit}
         for key, limit in asked.items()

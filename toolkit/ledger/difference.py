@@ -92,11 +92,11 @@ def ledger(snapshots: Sequence[Snapshot], judged: Judged) -> dict[str, Any]:
 
 
 def _end_for_last_window(taken: dict[str, Snapshot], labels: Sequence[str], judged: Judged) -> None:
-    """A plan of whole windows ends with its last one: then the program may be gone before that window's own snapshot,
-    and the one that was taken when it announced its end serves for both.
+    """A plan of whole windows ends with its last one: the snapshot that was taken when the program announced its end
+    serves for both. By the time of that window's own the program may be gone, and its counters with it.
     """
-    first, end = taken.get(START), taken.get(END)
-    if not judged.windows or labels[-1] in taken or first is None or end is None:
+    first, own, end = taken.get(START), taken.get(labels[-1]), taken.get(END)
+    if not judged.windows or first is None or end is None or (own is not None and own.monotonic_ns <= end.monotonic_ns):
         return
     if (end.monotonic_ns - first.monotonic_ns) / NANOSECONDS >= judged.windows * judged.window_seconds - _LATE_SECONDS:
         taken[labels[-1]] = end
