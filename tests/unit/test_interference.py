@@ -196,6 +196,9 @@ def test_windows_keep_their_own_metrics_however_tainted() -> None:
     assert [one["metrics"] for one in disturbed["windows"]] == [one["metrics"] for one in quiet["windows"]]
     assert disturbed["counts"] == quiet["counts"]
     assert disturbed["headline_seconds"] == 55
+    assert disturbed["with_tainted"] == quiet["metrics"]
+    assert disturbed["metrics"] != quiet["metrics"]
+    assert quiet["with_tainted"] is None
 
 
 def test_without_taint_nothing_changes() -> None:

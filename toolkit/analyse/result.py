@@ -75,9 +75,10 @@ def build_result(
     bench, unread = parse_bench(sdk.bench_lines)
     invalid += _bench_findings(plan, len(bench), unread)
     benched = bench_metrics(bench, drive=plan.drive)
-    if interval is not None and not parts:
-        benched = {name: _no_headline(plan) if value.value is not None else value for name, value in benched.items()}
-    values = _whole(plan, sdk, timeline, (interval, parts), found) | benched
+    values = _whole(plan, sdk, timeline, (interval, parts), found) | _clean_bench(plan, interval, parts, benched)
+    with_tainted = None
+    if interval is not None and found is not everything:
+        with_tainted = _whole(plan, sdk, timeline, (interval, (interval,)), everything) | benched
     return {
         "schema": RESULT_SCHEMA,
         "cell": plan.cell,
@@ -94,6 +95,7 @@ def build_result(
         "rest": _rest(plan, interval, ledger),
         "headline_seconds": sum(part.seconds for part in parts),
         "metrics": _metrics(plan, values),
+        "with_tainted": _metrics(plan, with_tainted) if with_tainted else None,
         "histograms": {name: one.encode() for name, one in found.items() if one.n},
         "counts": _counts(sdk, timeline, interval),
         "errors": _errors(sdk),
@@ -108,6 +110,14 @@ def build_result(
 
 def _histograms(timeline: Timeline, parts: Parts) -> dict[str, Histogram]:
     return histograms(timeline, parts) if parts else dict.fromkeys(HISTOGRAMS, _EMPTY)
+
+
+def _clean_bench(
+    plan: CellPlan, interval: Interval | None, parts: Parts, values: Mapping[str, Value]
+) -> dict[str, Value]:
+    """go test's own metrics know no windows: they count, or the whole was tainted and they do not."""
+    lost = interval is not None and not parts
+    return {name: _no_headline(plan) if lost and one.value is not None else one for name, one in values.items()}
 
 
 def _no_headline(plan: CellPlan) -> Value:

@@ -121,7 +121,7 @@ def print_cell(
         out.data("no numbers: no launch is valid")
         return
     if all(one.get("headline_seconds") == 0 for one in cell["launches"] if one["valid"]):
-        out.data("no numbers: all that was measured is tainted; each window's are in result.json")
+        out.data("no numbers: all that was measured is tainted; what it was is in result.json (windows, with_tainted)")
         return
     if brief:
         return
