@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.altered import Altered, Bench, bench, broken, drifts
+from tests.support.altered import Altered, Bench, bench, broken, drifts, pace
 from tests.support.faults_tool import CATALOGUE
 from toolkit.engine.docker import DockerEngine
 from toolkit.launch.judge import AttemptOutcome
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.timeout(900)
 Json = dict[str, Any]
 CGROUPS = Path("/sys/fs/cgroup")
 SYSTEMD = Path("/run/systemd/system")
-TURNS = 8  # how often an act must fit into a window
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +40,8 @@ def lane(engine: DockerEngine) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def null(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The null SDK against the stub, with windows as short as this machine can do something in them."""
-    begin = time.monotonic()
-    subprocess.run(["docker", "version"], capture_output=True, check=True)
-    pace = float(max(1, round(TURNS * (time.monotonic() - begin))))
     runs = tmp_path_factory.mktemp("drift") / "runs"
-    return bench(engine, runs, "net-http", warmup_seconds=0.0, window_seconds=pace)
+    return bench(engine, runs, "net-http", warmup_seconds=0.0, window_seconds=pace())
 
 
 @dataclass

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,8 +34,10 @@ from toolkit.launch.run import Prepared, execute
 from toolkit.model.container import ContainerSpec
 from toolkit.model.plan import CellPlan
 from toolkit.plan import Request, make_plan
+from toolkit.schemas import validate
 
 Json = dict[str, Any]
+_TURNS = 8
 WORKLOAD = "chat-stream-128"
 Change = Callable[[Json], None]
 """Of the body of ``POST /containers/create``."""
@@ -103,6 +107,8 @@ class Bench:
         prepared = replace(self.prepared, plan=replace(self.prepared.plan, cells=(cell,)))
         report = execute(prepared, Hands(engine or self.engine, Interrupts(), progress), self.runs)
         (outcome,) = report.outcomes
+        validate(outcome.result, "result")
+        validate(outcome.readback, "readback")
         return outcome
 
 
@@ -117,6 +123,13 @@ def bench(engine: DockerEngine, runs: Path, sdk: str, catalogue: Path | None = N
     runs.mkdir(parents=True, exist_ok=True)
     with contextlib.redirect_stdout(io.StringIO()):
         return Bench(engine, prepare(world, plan, choices, BuildOptions(allow_relock=False)), runs)
+
+
+def pace() -> float:
+    """Whole seconds in which this machine can look and do something in peace: 1, or more where it is slow."""
+    begin = time.monotonic()
+    subprocess.run(["docker", "version"], capture_output=True, check=True)
+    return float(max(1, round(_TURNS * (time.monotonic() - begin))))
 
 
 def drifts(outcome: AttemptOutcome) -> dict[str, Json]:
