@@ -14,7 +14,7 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +73,10 @@ def lease_first(
     """Hold the first lane that is free, for the body; which it is.
 
     ``shared`` CPUs of a lane may be shared with other lanes' agents and backends, but nobody may measure on their
-    cores. ``recover`` ends what dead commands left behind; it is called under our locks, when a container of one sits
-    on the lane and after every wait (whoever we waited for may have been killed). ``waiting`` is told once whom we wait
-    for. Raises LaneBusy when every lane is still held by somebody else after ``wait_seconds``; HostUnfit when no lock
-    can be made.
+    cores. ``recover`` ends what dead commands left behind; it is called under our locks, when a container of one is
+    still at work and after every wait (whoever we waited for may have been killed). ``waiting`` is told once whom we
+    wait for. Raises LaneBusy when every lane is still held by somebody else after ``wait_seconds``; HostUnfit when no
+    lock can be made.
     """
     machine = topology or _here()
     claims = [_claim(lane, machine) for lane in lanes]
@@ -185,31 +185,32 @@ def _occupied(
     engine: Engine, claim: _Claim, topology: Topology, recover: Callable[[], None], *, waited: bool
 ) -> str | None:
     """Whose labelled container sits on this lane; None when none does, after those of dead commands were ended."""
-    found = list(_upon(engine, claim, topology))
-    if waited or any(_dead(container) for container in found):
+    there = engine.owned(LABEL_RUN)
+    if waited or any(container.running and _dead(container) for container in there):
         recover()
-        found = list(_upon(engine, claim, topology))
-    for container in found:
-        run, cpus = container.labels.get(LABEL_RUN, "?"), container.labels[LABEL_CPUS]
-        whose = ", whose command is dead and which cannot be removed," if _dead(container) else ""
-        return f"a container of run {run}{whose} runs on CPU {cpus}"
+        there = engine.owned(LABEL_RUN)
+    for container in there:
+        if _upon(container, claim, topology):
+            return f"a container of run {container.labels.get(LABEL_RUN, '?')} {_whose(container)}"
     return None
 
 
-def _upon(engine: Engine, claim: _Claim, topology: Topology) -> Iterable[OwnedContainer]:
-    """Running labelled containers on the cores of this lane."""
-    for container in engine.owned(LABEL_RUN):
-        if not container.running or not container.labels.get(LABEL_CPUS):
-            continue
-        cpus = _cpus(container.labels[LABEL_CPUS])
-        if container.labels.get(LABEL_ROLE) == "sdk":
-            # Where another's program is measured, siblings included, nobody's backend may be.
-            cpus |= set(topology.siblings(cpus))
-            wanted = claim.alone | claim.beside
-        else:
-            wanted = claim.alone  # where its backend is, ours may be, too
-        if wanted & cpus:
-            yield container
+def _whose(container: OwnedContainer) -> str:
+    cpus, owner = container.labels[LABEL_CPUS], owner_from_labels(container.labels)
+    if _dead(container):
+        return f"runs on CPU {cpus}; its command is dead, and it cannot be removed"
+    return f"runs on CPU {cpus}" + (f", of process {owner.pid}" if owner is not None else "")
+
+
+def _upon(container: OwnedContainer, claim: _Claim, topology: Topology) -> bool:
+    """Whether it runs where this lane wants to be."""
+    if not container.running or not container.labels.get(LABEL_CPUS):
+        return False
+    cpus = _cpus(container.labels[LABEL_CPUS])
+    if container.labels.get(LABEL_ROLE) != "sdk":
+        return bool(claim.alone & cpus)  # where its backend is, ours may be, too
+    # Where another's program is measured, siblings included, nobody's backend may be.
+    return bool((claim.alone | claim.beside) & (cpus | set(topology.siblings(cpus))))
 
 
 def _dead(container: OwnedContainer) -> bool:

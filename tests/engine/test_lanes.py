@@ -74,17 +74,21 @@ def test_a_chosen_core_is_measured_on_and_again(tool: Tool) -> None:
 
 def test_two_commands_side_by_side_and_a_third_is_told_who(tool: Tool) -> None:
     lanes = fitting(Wanted(lanes=2))
-    words = chosen("--lanes", "2", "--duration", "12", "--wait", "0")
+    words = chosen("--lanes", "2", "--duration", "30", "--wait", "0")
     if not lanes:  # two lanes take three cores
         offer = "what fits: --lanes 1" if fitting(Wanted(lanes=1)) else "--cpus"
         check_said(tool.run(*words), 3, "--lanes 2", offer)
         return
-    running = [begun(tool, words), begun(tool, words)]
+    running = [tool.start(*words), tool.start(*words)]
+    for one in running:
+        one.say("measuring")
     check_said(tool.run(*words), 7, "all 2 lanes are busy", *(f"process {one.process.pid}" for one in running))
     ended = [one.end() for one in running]
     assert [one.code for one in ended] == [0, 0], ended
-    for lane, one in zip(lanes, ended, strict=True):
-        check_seats(tool.folder / one.document["path"], lane)
+    runs = {cell_of(Path(one.document["path"]))["cpus"]: Path(one.document["path"]) for one in ended}
+    assert set(runs) == {lane.cpus for lane in lanes}
+    for lane in lanes:
+        check_seats(runs[lane.cpus], lane)
 
 
 def begun(tool: Tool, words: list[str]) -> Running:

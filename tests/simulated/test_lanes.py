@@ -23,6 +23,7 @@ from toolkit.errors import HostUnfit, LaneBusy
 from toolkit.fetch.store import Store
 from toolkit.host.placement import place
 from toolkit.launch.prepare import World
+from toolkit.lease import Lane, lease_first
 from toolkit.model.container import ContainerSpec
 from toolkit.model.plan import Plan, Turn, plan_from_json
 from toolkit.model.topology import Topology
@@ -73,11 +74,16 @@ def test_what_a_dead_command_left_is_ended_and_sealed_as_host_lost_before_the_le
     assert f"sealed run {RUN_ID}, whose command was killed" in words.getvalue()
 
 
-def test_orphans_elsewhere_are_none_of_this_lanes_business(tmp_path: Path, fake_engine: FakeEngine) -> None:
+def test_orphans_elsewhere_are_ended_too_and_one_that_stays_there_is_in_nobodys_way(
+    tmp_path: Path, fake_engine: FakeEngine
+) -> None:
     around, words = world(tmp_path, fake_engine)
     container = orphan(fake_engine, "6")
     with leased(around, [place(LAB, "1")], 0.0, Output(stderr=words)):
-        assert container in fake_engine.containers
+        assert container not in fake_engine.containers
+    orphan(fake_engine, "6")
+    with lease_first([Lane("1")], fake_engine, recover=lambda: None, topology=LAB):
+        pass
 
 
 def test_commands_side_by_side_take_one_lane_each(tmp_path: Path, fake_engine: FakeEngine) -> None:

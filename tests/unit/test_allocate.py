@@ -233,6 +233,12 @@ def test_isolated_cpus_are_left_out_and_named() -> None:
     assert "Go needs that" in place(here, "2").warnings[0]
 
 
+def test_tickless_cpus_are_noted() -> None:
+    here = replace(uniform(4).topology(), nohz_full=(3,))
+    assert any("nohz_full" in note for note in place(here, "3").notes)
+    assert not any("nohz_full" in note for note in place(here, "1").notes)
+
+
 def test_two_lanes_of_the_lab_machine() -> None:
     lanes = choose(known("lab").topology(), Wanted(lanes=2))
     assert [seats(lane) for lane in lanes] == [("4-5", "", "0", "7", "0"), ("1-2", "", "0", "3", "0")]

@@ -113,7 +113,7 @@ def test_a_labelled_container_occupies_its_cpus(fake_engine: FakeEngine) -> None
     run_container(fake_engine, "0-1", current_owner())
     with pytest.raises(LaneBusy, match="busy") as caught, lease("1", fake_engine):
         pass
-    assert "run r1" in caught.value.cause
+    assert caught.value.cause == f"a container of run r1 runs on CPU 0-1, of process {os.getpid()}"
     with lease("2", fake_engine):
         pass
 
@@ -332,7 +332,7 @@ def test_a_dead_commands_container_that_stays_keeps_the_lane(fake_engine: FakeEn
     with pytest.raises(LaneBusy) as caught, hold:
         pass
     assert called == ["recover"]
-    assert "whose command is dead and which cannot be removed" in caught.value.cause
+    assert "its command is dead, and it cannot be removed" in caught.value.cause
     with lease("1", fake_engine):
         pass
 

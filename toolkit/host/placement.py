@@ -123,6 +123,9 @@ def _remarks(topology: Topology, measured: tuple[int, ...], idle: tuple[int, ...
     isolated = [cpu for cpu in measured if cpu in topology.isolated]
     if isolated:
         warnings.append(f"CPU {format_cpulist(isolated)} is isolated: the kernel balances no load there, Go needs that")
+    tickless = [cpu for cpu in measured if cpu in topology.nohz_full]
+    if tickless:
+        notes.append(f"the kernel's tick stops on CPU {format_cpulist(tickless)} (nohz_full): frequency may be misread")
     nodes = {topology.node_of(cpu) for cpu in measured}
     if len(nodes) > 1:
         warnings.append(f"they span memory nodes {format_cpulist(nodes)}")
