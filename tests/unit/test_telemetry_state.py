@@ -266,3 +266,32 @@ def test_labels_name_no_machine(tmp_path: Path) -> None:
                 *COMMON, "role", "phase", "outcome", "mode", "type", "state", "le",
                 "grade", "run", "module", "version", "backend", "tier", "drive",
             }  # fmt: skip
+
+
+def test_an_engine_in_the_sdks_process_has_no_backend() -> None:
+    plan = cell_plan(in_process=True)
+    state, at = LiveState(), Attempt.of(RUN, plan, 1, 1)
+    state.begin(at, START)
+    state.records(at, "sdk", launch_journal(plan).records())
+    state.records(at, "backend", backend_journal(plan).records())
+    (view,) = state.views()
+    assert set(view.roles) == {"sdk"}
+    assert state.unfinished(at) == []
+    assert 'role="backend"' not in exposition([view]).decode()
+
+
+def test_cells_and_attempts_are_told_apart() -> None:
+    state = LiveState()
+    other = cell_plan(sdk="net-http", cell="net-http/chat-stream-128/default")
+    attempts = [Attempt.of(RUN, PLAN, 1, 1), Attempt.of(RUN, PLAN, 1, 2), Attempt.of(RUN, other, 1, 1)]
+    for at in attempts:
+        state.begin(at, START)
+    state.records(attempts[1], "sdk", launch_journal(PLAN).records())
+    records = {
+        (one.labels["sdk"], one.labels["attempt"]): one.value
+        for family in text_string_to_metric_families(exposition(state.views()).decode())
+        for one in family.samples
+        if one.name == "repro_journal_records_total" and one.labels["role"] == "sdk"
+    }
+    assert records.pop(("go-openai", "2")) > 100
+    assert records == {("go-openai", "1"): 0, ("net-http", "1"): 0}

@@ -203,20 +203,23 @@ class _LastWords(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text = ""
+        self._filters: dict[str, list[Any]] = {}
 
     def listen(self) -> None:
-        """Take the exporters' messages."""
+        """Take the exporters' messages; theirs has a filter that drops a complaint which came before."""
         for name in self._LOGGERS:
             logger = logging.getLogger(name)
+            self._filters[name], logger.filters = logger.filters, []
             logger.addHandler(self)
             logger.propagate = False
 
     def forget(self) -> None:
         """Leave the loggers as they were."""
-        for name in self._LOGGERS:
+        for name, filters in self._filters.items():
             logger = logging.getLogger(name)
             logger.removeHandler(self)
-            logger.propagate = True
+            logger.filters, logger.propagate = filters, True
+        self._filters = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the text on one line."""
