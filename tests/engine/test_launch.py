@@ -211,7 +211,7 @@ def test_a_benchmark_leaves_text_that_benchstat_reads(tool: Tool) -> None:
     words = (
         "launch --json --sdk go-openai --workload embed-512 --cpus 0 --drive bench --bench-count 3 --bench-time 200ms"
     )
-    ended = tool.run(*words.split(), "--wait", "120")
+    ended = tool.run(*words.split(), "--timing-gates", "record", "--wait", "120")
     assert ended.code == 0, ended
     (cell,) = ended.document["cells"]
     assert cell["metrics"]["bench.time_per_op_seconds"]["value"] > 0
