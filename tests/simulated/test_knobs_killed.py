@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,14 @@ import pytest
 from tests.support.faults_tool import ROOT
 from tests.support.knobs import act, assert_as_before, make_machine
 from toolkit import canonical
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder in memory where there is one: each of some hundred steps makes a machine of fifty files anew."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +62,9 @@ def doomed() -> Iterator[Doomed]:
         assert process.wait(timeout=60) == 0
 
 
-def test_killed_at_any_step_of_tuning_everything_is_put_back(tmp_path: Path, doomed: Doomed) -> None:
+def test_killed_at_any_step_of_tuning_everything_is_put_back(place: Path, doomed: Doomed) -> None:
     for step in range(1, 1000):
-        root, state = make_machine(tmp_path / "root"), tmp_path / "state"
+        root, state = make_machine(place / "root"), place / "state"
         if doomed.ends("tune", root, state, step):
             break
         if step % 2:  # somebody who did not notice tunes once more
@@ -68,9 +77,9 @@ def test_killed_at_any_step_of_tuning_everything_is_put_back(tmp_path: Path, doo
     assert 60 < step < 999  # each of some 15 values: three of the journal's moments twice, and two of its own
 
 
-def test_killed_at_any_step_of_undoing_it_can_be_run_again(tmp_path: Path, doomed: Doomed) -> None:
+def test_killed_at_any_step_of_undoing_it_can_be_run_again(place: Path, doomed: Doomed) -> None:
     for step in range(1, 1000):
-        root, state = make_machine(tmp_path / "root"), tmp_path / "state"
+        root, state = make_machine(place / "root"), place / "state"
         act("tune", root, state)
         if doomed.ends("undo", root, state, step):
             break
