@@ -48,7 +48,10 @@ FILES = {
     "proc/irq/5/smp_affinity_list": "3",
     "proc/irq/6/smp_affinity_list": "0",
     REFUSING: "0-3",
-    **{f"sys/kernel/irq/{n}/actions": f"device{n}" for n in (4, 5, 6, 36)},
+    "proc/irq/7/smp_affinity_list": "0-2",
+    "proc/irq/7/affinity_hint": "00000000,0000000f",
+    "proc/irq/4/affinity_hint": "00000000,00000000",
+    **{f"sys/kernel/irq/{n}/actions": f"device{n}" for n in (4, 5, 6, 7, 36)},
     "sys/fs/cgroup/cpuset/cpuset.cpus": "0-3",
     "sys/fs/cgroup/cpuset/docker/cpuset.cpus": "0-3",
     "sys/fs/cgroup/cpuset/docker/web/cpuset.cpus": "2-3",
@@ -120,6 +123,7 @@ class Kernel:
         for n in range(4):
             self._put(f"{CPU}/cpu{n}/topology/thread_siblings_list", knob_list({n % 2, n % 2 + 2} & here))
         self._put("sys/fs/cgroup/cpuset/cpuset.cpus", knob_list(here))
+        self._put("proc/irq/7/smp_affinity_list", knob_list(here))  # as virtio-net does: virtnet_set_affinity
         if online:
             return
         for path in (self.root / "sys/fs/cgroup/cpuset").rglob("*/cpuset.cpus"):

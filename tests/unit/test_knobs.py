@@ -88,7 +88,7 @@ def test_every_knob_is_turned_and_put_back(root: Path, state: Path) -> None:
     assert read(root, "proc/irq/6/smp_affinity_list") == "1,3"
     assert read(root, f"{CPU}/cpu2/online") == "0"
     assert tuned_knobs(state, root) == tuple(sorted(kind.id for kind in KNOBS))
-    assert {one.state for one in act("undo", root, state)} == {"restored"}
+    assert {one.state for one in act("undo", root, state)} == {"restored", "as-before"}  # those held are as before
     assert_as_before(root)
     assert tuned_knobs(state, root) == ()
     assert list(state.glob("*.json")) == []
@@ -98,6 +98,14 @@ def test_an_interrupt_that_refuses_is_said_and_leaves_nothing_in_the_journal(roo
     refused = by_target(act("tune", root, state))[REFUSING]
     assert (refused.state, refused.note, refused.found) == ("refused", "Input/output error", "0-3")
     assert REFUSING not in {change.target for change in Journal(state).read()}
+
+
+def test_an_interrupt_that_its_driver_spreads_anew_is_held_while_a_cpu_goes_and_comes(root: Path, state: Path) -> None:
+    act("tune", root, state)
+    assert read(root, "proc/irq/7/smp_affinity_list") == "1"
+    assert "left" not in {one.state for one in status(around(root), state)}
+    act("undo", root, state)
+    assert read(root, "proc/irq/7/smp_affinity_list") == "0-2"
 
 
 def test_swap_comes_back_with_its_priorities_and_discard_flags(root: Path, state: Path) -> None:

@@ -43,6 +43,21 @@ def device_of(around: Surroundings, target: str) -> str:
     return ",".join(sorted(path.name for path in (around.root / f"proc/irq/{number}").glob("*/")))
 
 
+def followed(around: Surroundings, knob: str) -> list[Change]:
+    """Interrupts that a driver spreads anew whenever a CPU comes or goes, such as virtio-net's: held where they are.
+
+    These are the ones with a hint (``/proc/irq/N/affinity_hint``): setting a hint sets the affinity, too.
+    """
+    found = []
+    for number, cpus in affinities(around).items():
+        hint = (around.text(f"proc/irq/{number}/affinity_hint") or "0").replace(",", "")
+        if int(hint, 16):
+            target = f"proc/irq/{number}/smp_affinity_list"
+            now = around.text(target) or format_cpulist(cpus)
+            found.append(Change(knob, target, now, now, device_of(around, target)))
+    return found
+
+
 class Interrupts(Knob):
     """Interrupts on the measured CPUs stop the program that is measured."""
 

@@ -19,6 +19,7 @@ from toolkit.model.cpulist import parse_cpulist
 class Change:
     """One value of one knob: where it is, what it was, what it shall be.
 
+    Where ``former`` is ``wanted`` the value is only held: something that is changed beside it moves it, too.
     ``target`` is a path below ``/`` (or a swap device); ``identity`` is what else must be the same for ``target`` to
     mean the same thing, such as the device of an interrupt; ``boot_id`` is the boot in which it was changed.
     """
@@ -29,6 +30,11 @@ class Change:
     wanted: str
     identity: str = ""
     boot_id: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether it shall stay as it is while something beside it is changed."""
+        return self.former == self.wanted
 
     def to_json(self) -> dict[str, str]:
         """Plain JSON."""

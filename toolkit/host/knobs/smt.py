@@ -2,12 +2,13 @@
 
 Taking a CPU offline changes more than its own file, and the kernel does not put that back: on cgroup v1 every cpuset
 loses the CPU for ever (kernel/cgroup/cpuset.c, ``hotplug_update_tasks_legacy``), and an interrupt that could go nowhere
-else is given to all. So these are changed first, by us, and stand in the journal with what they were.
+else is given to all. So these are changed first, by us, and stand in the journal with what they were. Some drivers
+spread their interrupts anew over all CPUs each time one comes or goes: those are held, on the way there and back.
 """
 
 from __future__ import annotations
 
-from toolkit.host.knobs.irq import device_of, moves
+from toolkit.host.knobs.irq import device_of, followed, moves
 from toolkit.host.knobs.knob import Change, Knob, same_cpus
 from toolkit.host.property import OK, Advice
 from toolkit.model.cpulist import format_cpulist
@@ -75,12 +76,14 @@ class Siblings(Knob):
         others = self._others()
         if not others:
             return []
-        found = [
+        held = followed(self.around, self.id)
+        found = held + [
             Change(self.id, path, self.around.text(path) or "", format_cpulist(set(cpus) - set(others)))
             for path, cpus in self._cpusets()
         ]
         found += moves(self.around, self.id, others, only_there=True)
-        return found + [Change(self.id, _online(cpu), "1", "0") for cpu in others]
+        # Held twice: the second ones come after the CPU has gone, the first ones (in reverse) after it has come back.
+        return found + [Change(self.id, _online(cpu), "1", "0") for cpu in others] + held
 
     def same(self, one: str, other: str) -> bool:
         return same_cpus(one, other)

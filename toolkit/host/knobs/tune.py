@@ -22,6 +22,7 @@ from toolkit.owner import boot_id
 State = Literal[
     "changed", "planned", "as-wanted", "absent", "refused", "restored", "as-before", "gone", "left", "tuned"
 ]
+_HELD = "held: its driver moves it whenever a CPU comes or goes"
 Force = Literal["", "restore", "forget"]
 
 
@@ -112,7 +113,7 @@ def _change(knob: Knob, change: Change, journal: Journal) -> Outcome:
         return _refused(knob, change, journal, known, problem.strerror or "the kernel refuses")
     present = knob.read(change) or ""
     if knob.same(present, change.wanted):
-        return _outcome(change, "changed", present)
+        return _outcome(change, "as-wanted" if change.held else "changed", present, _HELD if change.held else "")
     return _refused(knob, change, journal, known, f"the kernel made it '{present}'")
 
 
@@ -156,7 +157,9 @@ def _restore(around: Surroundings, change: Change, force: Force) -> Outcome:
         return _outcome(change, "gone", present, "it belongs to another device now")
     if knob.same(present, change.former):
         return _outcome(change, "as-before", present)
-    if not knob.same(present, change.wanted) and force != "restore":
+    if change.held and change.boot_id != boot_id():  # the CPU came back with the boot, not by us
+        return _somebody_elses(change, present)
+    if not change.held and not knob.same(present, change.wanted) and force != "restore":
         return _somebody_elses(change, present)
     try:
         knob.write(change, change.former)
@@ -179,7 +182,7 @@ def _somebody_elses(change: Change, present: str) -> Outcome:
 def status(around: Surroundings, folder: Path) -> list[Outcome]:
     """Each value of the journal as it is now; nothing is changed. Raises ArchiveInvalid, HostUnfit."""
     found = []
-    for change in Journal(folder).read():
+    for change in (one for one in Journal(folder).read() if not one.held):
         knob = _knob(around, change)
         present = knob.read(change) if knob is not None else None
         if knob is None or present is None:
