@@ -137,11 +137,11 @@ def undo(around: Surroundings, folder: Path, force: Force = "") -> list[Outcome]
     found = []
     with alone(folder) as journal:
         kept = journal.read()
-        for change in reversed(list(kept)):
-            outcome = _restore(around, change, force)
+        for place in reversed(range(len(kept))):  # by place: a value that is held stands there twice
+            outcome = _restore(around, kept[place], force)
             found.append(outcome)
             if outcome.state in ("restored", "as-before", "gone") or (outcome.state == "left" and force == "forget"):
-                kept.remove(change)
+                del kept[place]
                 journal.write(kept)
     return found
 
