@@ -20,9 +20,8 @@ def test_a_history_that_is_never_cut_is_a_leak(tool: Tool) -> None:
     assert seen.verdicts["leak"] == FOUND, seen.cell
     assert seen.verdicts["exhausted-pool"] == seen.verdicts["goroutine-leak"] == NOT_FOUND
     found = evidence(seen, "leak")
-    # 10 KB of each of 100 requests a second, for 11 s, and the garbage that Go lets grow with it.
-    assert found["rss.process.last_bytes"]["found"] > 9 * MIB
-    assert found["rss.process.last_bytes"]["found"] > found["rss.process.last_bytes"]["limit"]
+    # 3 KB of each of 100 requests a second, for 11 s, and the garbage that Go lets grow with it.
+    assert found["rss.process.last_bytes"]["found"] >= found["rss.process.last_bytes"]["limit"] >= 2 * MIB
     (launch,) = seen.report["cells"][0]["launches"]
     assert launch["steady_state"] == "not-judged"
 

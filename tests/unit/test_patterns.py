@@ -25,7 +25,7 @@ STEADY: dict[str, float] = {
     "lat.sched.p95_seconds": 0.004,
     "qps.ok_hz": 100.0,
     "in_flight.last": 3.0,
-    "gc.pause.total_seconds": 0.0004,
+    "gc.cycles": 20.0,
     "gc.cycles.rate_hz": 2.0,
     "gc.cpu.share": 0.05,
     "rss.process.last_bytes": 40 * MIB,
@@ -47,7 +47,7 @@ def early(times: float) -> Shape:
 
 
 FAULTS: dict[str, dict[str, Shape]] = {
-    "leak": {"lat.sched.p95_seconds": up(3), "gc.pause.total_seconds": up(3), "rss.process.last_bytes": up(2)},
+    "leak": {"lat.sched.p95_seconds": up(3), "gc.cycles": up(3), "rss.process.last_bytes": up(2)},
     "exhausted-pool": {"lat.sched.p95_seconds": up(9), "qps.ok_hz": up(0.5), "rss.process.last_bytes": up(1.3)},
     "overload": {"in_flight.last": up(40), "lat.sched.p95_seconds": up(9)},
     "goroutine-leak": {"goroutines.last": up(10)},
@@ -121,7 +121,7 @@ def test_noise_is_hardly_ever_a_fault(n: int, memory: float, most: float) -> Non
 
 def test_a_cache_that_fills_and_then_stays_is_no_leak() -> None:
     warming = {"heap.live.last_bytes": early(4), "rss.anon.max_bytes": early(3), "rss.process.last_bytes": early(2.5)}
-    warming |= {"gc.pause.total_seconds": early(2)}
+    warming |= {"gc.cycles": early(2)}
     judged = verdicts(launch(random.Random(1), 24, warming))
     assert {judged["leak"], judged["retained-memory"]} == {NOT_FOUND}
 

@@ -70,23 +70,23 @@ func chain(length int) *node {
 	return first
 }
 
-// history keeps 10 KB of each of the first requests and copies all of it for each request, as a chat that sends what was
+// history keeps 3 KB of each of the first requests and copies all of it for each request, as a chat that sends what was
 // said so far: what is kept, what is garbage and what a request takes all grow, for ever or until the cache is full. A
-// table of 24 MB beside it is the program's own: without it the heap would grow as fast as the garbage, and Go, which
+// table of 8 MB beside it is the program's own: without it the heap would grow as fast as the garbage, and Go, which
 // collects when the heap has doubled, would collect no more often.
 func history(most int) fault {
 	var lock sync.Mutex
 	var kept []byte
 	count := 0
-	table := bytes.Repeat([]byte{1}, 24<<20)
+	table := bytes.Repeat([]byte{1}, 8<<20)
 	return func(context.Context) (func(), error) {
 		lock.Lock()
 		defer lock.Unlock()
 		if count++; count <= most {
-			kept = append(kept, make([]byte, 10<<10)...)
+			kept = append(kept, make([]byte, 3<<10)...)
 		}
 		garbage = append([]byte(nil), kept...)
-		sending := time.Duration(len(kept)) * 10 * time.Nanosecond // 100 MB/s
+		sending := time.Duration(len(kept)) * 250 * time.Nanosecond // 4 MB/s
 		return func() {
 			time.Sleep(sending)
 			runtime.KeepAlive(table)
