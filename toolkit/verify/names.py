@@ -10,6 +10,7 @@ from toolkit.verify.report import Refused
 
 _STAGE = 1
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z0-9._=,+@/-]+\Z")
 _HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Controls (newline, ESC), format characters (bidi overrides, zero width), surrogates, private and unassigned ones."""
 
@@ -33,16 +34,23 @@ def _unsafe(name: str, reason: str) -> Refused:
 def _why_not(name: str) -> str:
     if not name or name.startswith("/"):
         return "empty or absolute"
+    if not _PLAIN.match(name) and (reason := _odd_letters(name)):
+        return reason
+    parts = name.split("/")
+    if len(parts) > layout.MAX_DEPTH:
+        return f"more than {layout.MAX_DEPTH} folders deep"
+    return next((reason for part in parts if (reason := _why_not_part(part))), "")
+
+
+def _odd_letters(name: str) -> str:
+    """What is wrong with a name that has other letters than almost every name."""
     if any(unicodedata.category(letter) in _HIDDEN_CATEGORIES for letter in name):
         return "it holds a control or invisible character"
     if unicodedata.normalize("NFC", name) != name:
         return "not in Unicode normal form C"
     if "\\" in name or ":" in name:
         return "it holds a backslash or a colon"
-    parts = name.split("/")
-    if len(parts) > layout.MAX_DEPTH:
-        return f"more than {layout.MAX_DEPTH} folders deep"
-    return next((reason for part in parts if (reason := _why_not_part(part))), "")
+    return ""
 
 
 def _why_not_part(part: str) -> str:

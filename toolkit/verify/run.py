@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,6 +146,9 @@ def _signature(bench: _Bench, _stream: BinaryIO) -> None:
 
 def _manifests(bench: _Bench, _stream: BinaryIO) -> None:
     bench.documents = check_manifests(bench.begin(3), _scan(bench))
+    began = str(bench.documents["index"]["run"]["id"])[:15]
+    if began > time.strftime("%Y%m%d-%H%M%S", time.gmtime()):
+        bench.warnings.append("the run says that it began in the future: one of two clocks is wrong")
 
 
 def _content(bench: _Bench, _stream: BinaryIO) -> None:
@@ -184,11 +188,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as problem:
         what = "it is a symbolic link" if problem.errno == errno.ELOOP else (problem.strerror or str(problem))
         raise UsageError(f"{shown(str(path))} cannot be opened", what, "give the archive's own file") from problem
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(
+            f"{shown(str(path))} is no file", "it is a folder, a pipe or a device", "give the archive's own file"
+        )
     with os.fdopen(descriptor, "rb", buffering=1 << 20) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise UsageError(
-                f"{shown(str(path))} is no file", "it is a folder, a pipe or a device", "give the archive's own file"
-            )
         yield stream
 
 

@@ -12,6 +12,7 @@ from toolkit.verify.scan import Member, Scan
 from toolkit.verify.strict import strict_json
 
 _WEAK = ("md5", "sha1")
+_REMOTE = ("url", "urls", "uri", "href")
 _RUN_DOCUMENTS = {"run/manifest.json": "manifest", "run/plan.json": "plan", "run/setup.json": "setup"}
 
 
@@ -90,6 +91,8 @@ def _strong(index: dict[str, Any]) -> None:
     for name, row in rows.items() if isinstance(rows, dict) else ():
         if isinstance(row, dict) and "sha256" not in row and any(weak in row for weak in _WEAK):
             raise Refused(3, "unsafe", f"the digest of {shown(str(name))}", "sha256", "a broken hash alone")
+        if isinstance(row, dict) and any(word in row for word in _REMOTE):
+            raise Refused(3, "unsafe", f"where {shown(str(name))} is", "in the archive", "somewhere else")
 
 
 def check_content(stage: Stage, scan: Scan, documents: dict[str, Any]) -> None:
