@@ -30,7 +30,11 @@ CASES = cases()
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Honest:
-    path = author(tmp_path_factory.mktemp("author")).archive()
+    return read_honest(author(tmp_path_factory.mktemp("author")).archive())
+
+
+def read_honest(path: Path) -> Honest:
+    """The parts of an archive."""
     data = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         files = {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]

@@ -18,11 +18,15 @@ _PIECE_BYTES = 128 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _RESERVED_BLOCK, _RLE_BLOCK = 3, 1
+_OUR_HEADER = b"\x04\x60"
+"""What the writer's frames begin with after the magic: a checksum, no content size, a window of 4 MiB (level 10)."""
 
 
 class Transport:
     """Reads a file once: gives what it holds, and knows the digest and size of its own bytes afterwards.
 
+    ``as_written``: the frame's header is the one that our writer gives it; a file that somebody compressed anew, or
+    whose header was changed without changing what it unpacks to, has another.
     ``first``: the names with one of which a plain tar of ours begins.
 
     Raises Refused (stage 0): ``malformed`` for what is no archive, ``tampered`` for a file that was cut or added to,
@@ -36,6 +40,7 @@ class Transport:
         self.size_bytes = 0
         self.content_bytes = 0
         self.compression = "none"
+        self.as_written = False
 
     @property
     def sha256(self) -> str:
@@ -139,12 +144,13 @@ class Transport:
         first = self._exactly(1, "the zstd header")
         flags = first[0]
         single, dictionary = bool(flags & 0x20), flags & 3
-        if flags & 0x08:
-            raise Refused(0, "tampered", "the zstd header", "no reserved bit", "one is set")
+        if flags & 0x18:
+            raise Refused(0, "tampered", "the zstd header", "no reserved or unused bit", "one is set")
         if dictionary:
             raise Refused(0, "malformed", "the zstd frame", "no dictionary", "it needs one")
         sizes = (1 if single else 0, 2, 4, 8)
         rest = self._exactly((0 if single else 1) + sizes[flags >> 6], "the zstd header")
+        self.as_written = first + rest == _OUR_HEADER
         window = int.from_bytes(rest, "little") if single else _window(rest[0])
         if window > layout.MAX_WINDOW_BYTES:
             raise Refused(0, "malformed", "the zstd window", f"at most {layout.MAX_WINDOW_BYTES} bytes", str(window))

@@ -120,6 +120,11 @@ def _bytes_and_listing(bench: _Bench, stream: BinaryIO) -> None:
         "zstd, gzip or plain tar, whole, nothing after it",
         f"{transport.compression}, {transport.size_bytes} bytes",
     )
+    if not transport.as_written:
+        bench.warnings.append(
+            "the transport bytes are not as 'repro archive' writes them (compressed anew, or changed): "
+            "what they unpack to is what was checked"
+        )
     wanted = bench.question.sha256
     if wanted is not None:
         stage.require(transport.sha256 == wanted, "the sha256 of the file", wanted, transport.sha256)
