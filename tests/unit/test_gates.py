@@ -19,6 +19,7 @@ from tests.support.journals import (
     hello_line,
     launch_journal,
 )
+from toolkit.analyse.gates import _gomaxprocs
 from toolkit.analyse.result import build_result
 from toolkit.analyse.termination import termination
 from toolkit.model.evidence import TERMINATIONS, Evidence, LaunchFacts, Termination
@@ -125,6 +126,18 @@ def test_timing_gates_may_be_recorded_only(load: Load, delay_ns: int, gate: str)
     result = judged(load, replace(PLAN, timing_gates="record"), delay_ns)
     assert result["valid"]
     assert [finding["gate"] for finding in result["recorded"]] == [gate]
+
+
+def test_a_runtime_that_changes_its_own_threads_is_named_with_its_window() -> None:
+    plan = cell_plan(duration_seconds=30.0)
+    told = evidence(launch_journal(plan))
+    t0 = told.mark("measure")
+    assert t0 is not None
+    go = [replace(one, gomaxprocs=3) if one.monotonic_ns - t0 >= 15 * SECOND else one for one in told.go]
+    (finding,) = _gomaxprocs(plan, replace(told, go=tuple(go)))
+    assert (finding.cause, finding.found) == ("GOMAXPROCS is not what the plan fixed, first at window:1", "3")
+    (early,) = _gomaxprocs(plan, replace(told, go=(replace(told.go[0], gomaxprocs=3),)))
+    assert early.cause.endswith("first at start")
 
 
 @pytest.mark.parametrize("load", [Load(gomaxprocs=2), Load(exit_code=1), Load(skip_window=1)])

@@ -100,11 +100,23 @@ def _phases(plan: CellPlan, sdk: Evidence) -> Iterator[Finding]:
 
 
 def _gomaxprocs(plan: CellPlan, sdk: Evidence) -> Iterator[Finding]:
-    seen = {snapshot.gomaxprocs for snapshot in sdk.go}
+    """What the runtime itself says, each second: the environment (a row of the read-back) is only where it began."""
+    told = [(snapshot.monotonic_ns, snapshot.gomaxprocs) for snapshot in sdk.go]
     if sdk.program is not None:
-        seen.add(sdk.program.gomaxprocs)
-    if wrong := sorted(seen - {plan.gomaxprocs}):
-        yield Finding("gomaxprocs", "GOMAXPROCS is not what the plan fixed", ",".join(map(str, wrong)), plan.gomaxprocs)
+        told.insert(0, (0, sdk.program.gomaxprocs))
+    wrong = [(moment, value) for moment, value in told if value != plan.gomaxprocs]
+    if wrong:
+        values = ",".join(map(str, sorted({value for _moment, value in wrong})))
+        cause = f"GOMAXPROCS is not what the plan fixed, first at {_moment(plan, sdk, wrong[0][0])}"
+        yield Finding("gomaxprocs", cause, values, plan.gomaxprocs)
+
+
+def _moment(plan: CellPlan, sdk: Evidence, monotonic_ns: int) -> str:
+    """A time as the read-back names it: the start (warm-up included), or the window that it lies in."""
+    t0 = sdk.mark("measure")
+    if t0 is None or monotonic_ns < t0:
+        return "start"
+    return f"window:{(monotonic_ns - t0) // nanoseconds(plan.window_seconds)}"
 
 
 def _windows(plan: CellPlan, sdk: Evidence, interval: Interval) -> Iterator[Finding]:
