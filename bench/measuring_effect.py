@@ -31,6 +31,7 @@ from toolkit.collect.evidence import evidence_of
 from toolkit.collect.journal import read_journal
 from toolkit.engine.docker import DockerEngine, connect
 from toolkit.engine.port import LABEL_RUN
+from toolkit.errors import EngineRefused
 from toolkit.launch.attempt import AttemptInputs, AttemptRunner, Hands
 from toolkit.launch.containers import Wiring
 from toolkit.launch.folder import AttemptFolder
@@ -103,7 +104,11 @@ class Bench:
             server = both.create("backend", backend, {})
             client = both.create("sdk", sdk, {}, network=f"container:{server.id}")
             server.start(lambda _code: None)
-            client.start(lambda _code: done.set())
+            try:
+                client.start(lambda _code: done.set())
+            except EngineRefused:
+                print(both.logs("backend", stderr=True, limit_bytes=4000).decode(), file=sys.stderr)
+                raise
             if not done.wait(_LIMIT_SECONDS):
                 raise SystemExit("the launch does not end")
             both.stop("backend", backend.stop_grace_seconds)
