@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from toolkit.analyse.histogram import Histogram
 from toolkit.analyse.metrics import Timeline
-from toolkit.analyse.on_schedule import schedule_gate
+from toolkit.analyse.on_schedule import schedule_gate, warmup_gate
 from toolkit.analyse.windows import OWN_PACE, Interval, nanoseconds, windows
 from toolkit.model.evidence import NANOSECONDS, Evidence, Finding
 from toolkit.model.plan import CellPlan
@@ -56,7 +56,7 @@ def gates(
         judged.append(Finding("probes", "no experiment left a record", 0, 1))
     if plan.drive in OWN_PACE:
         return judged, []
-    judged += [*_requests(plan, sdk, interval), *schedule_gate(plan, sdk)]
+    judged += [*_requests(plan, sdk, interval), *warmup_gate(plan, sdk), *schedule_gate(plan, sdk)]
     timing = list(_timing(plan, sdk, interval, found))
     if plan.timing_gates == "record":
         return judged, timing
