@@ -211,3 +211,18 @@ def test_the_doctor_names_the_highest_level_that_an_entry_needs() -> None:
     entries = load_catalogue()
     levels = {one.cpu_level for one in entries.sdks.values()} | {one.cpu_level for one in entries.backends.values()}
     assert max(levels) == NATIVE_LEVEL
+
+
+def test_the_plan_of_every_cell_of_the_catalogue_has_the_published_shape() -> None:
+    """Also of engines in the SDK's process, which have no backend: an archive of such a run must verify."""
+    from toolkit.catalogue import load_catalogue
+    from toolkit.cli.render import cells
+    from toolkit.host.topology import place, read_topology
+    from toolkit.model.plan import Plan, Turn
+
+    catalogue = load_catalogue()
+    for sdk in catalogue.sdks.values():
+        for workload, _backends in sdk.workloads:
+            for cell, _choice in cells(catalogue, [sdk.id], workload, place(read_topology(), "0")):
+                plan = json.loads(json.dumps(Plan((cell,), (Turn(cell.cell, 1),), 1).to_json()))
+                assert problems(plan, "plan") == [], cell.cell
