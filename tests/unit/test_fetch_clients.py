@@ -249,7 +249,7 @@ def test_another_modules_file_of_the_same_name_is_passed_over(store: Store, tmp_
 
 
 def test_a_place_that_is_neither_folder_nor_url_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="neither a folder"):
+    with pytest.raises(UsageError, match="no folder, file"):
         Source(str(tmp_path / "nowhere"))
 
 
