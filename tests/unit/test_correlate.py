@@ -49,6 +49,11 @@ def test_one_launch_gives_the_numbers_of_numpy_and_scipy(pairs: list[tuple[float
         assert pearson([x], [y], weights) is None
 
 
+def test_what_never_changes_correlates_with_nothing_though_its_mean_is_rounded() -> None:
+    # A third of 7, three times, is not 7: its variance came out as 1e-31.
+    assert pearson([[0.0, 0.0, 1.0]], [[7.0, 7.0, 7.0]], [[1 / 3] * 3]) is None
+
+
 @given(PAIRS, st.integers(0, 1000))
 def test_weighted_covariance_is_that_of_numpy(pairs: list[tuple[float, float]], seed: int) -> None:
     x, y = (list(column) for column in zip(*pairs, strict=True))

@@ -63,11 +63,20 @@ def _mean(values: Sequence[float], weights: Sequence[float], total: float) -> fl
 
 
 def pearson(x: Columns, y: Columns, weights: Columns) -> float | None:
-    """None where one of the two never changes."""
+    """None where one of the two never changes: asked of the values, since the mean of equal ones is rounded."""
+    if _constant(x, weights) or _constant(y, weights):
+        return None
     both, own_x, own_y = (covariance(*pair, weights) for pair in ((x, y), (x, x), (y, y)))
     if both is None or not own_x or not own_y:
         return None
     return max(-1.0, min(1.0, both / math.sqrt(own_x) / math.sqrt(own_y)))
+
+
+def _constant(columns: Columns, weights: Columns) -> bool:
+    for column, own in zip(columns, weights, strict=True):
+        if len({value for value, weight in zip(column, own, strict=True) if weight}) > 1:
+            return False
+    return True
 
 
 def ranked(columns: Columns) -> list[list[float]]:
