@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import progress
 
-# Not the newest fortio: from v1.72 on its command needs a module that not every proxy serves.
+# Not the newest fortio: the command of v1.75.3 needs a module that not every proxy serves.
 FORTIO = ("fortio.org/fortio", "v1.68.0")
 GHZ = ("github.com/bojand/ghz/cmd/ghz", "v0.120.0")
 WRK_PACKAGES = ("wrk", "libluajit-5.1-2")
