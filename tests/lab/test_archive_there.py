@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,16 @@ def parcel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stranger(machine: Machine, parcel: Path) -> Machine:
-    """A machine with the archive, no image, and no way out but the tests' own."""
+def stranger(machine: Machine, parcel: Path) -> Iterator[Machine]:
+    """A machine with the archive, no image, and no way out but the tests' own; other tests get it back with one."""
     machine.ssh(f"mkdir -p {_STRANGER}")
     machine.push(parcel, _STRANGER)
+    route = machine.ssh("ip route show default | head -n 1").stdout.strip()
     machine.ssh("docker images -q | sort -u | xargs -r docker rmi -f; ip route del default || true")
     assert machine.ssh("docker images -q").stdout == ""
-    return machine
+    yield machine
+    if route:
+        machine.ssh(f"ip route add {route}")
 
 
 def test_it_is_verified_run_again_and_compared_with_one_command(stranger: Machine) -> None:
