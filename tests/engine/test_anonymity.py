@@ -1,18 +1,23 @@
-"""Nothing in a run names the machine, its user or its engine: every byte of it and of ``--json`` is searched."""
+"""Nothing in a run or its archive names the machine, its user or its engine: every byte of it and of ``--json`` is
+searched.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pwd
 import re
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+import zstandard
 
 from tests.support.faults_tool import ROOT, Tool, quick
 from toolkit.engine.docker import DockerEngine
@@ -127,7 +132,33 @@ def test_no_byte_of_a_run_names_where_it_was_made(tmp_path: Path, tool: Tool, en
         found += hits(
             path.relative_to(run).as_posix(), path.read_bytes() + str(path.relative_to(run)).encode(), canaries
         )
+    found += archived(run, tmp_path, environment, canaries)
     assert found == []
+
+
+def archived(run: Path, place: Path, environment: dict[str, str], canaries: dict[str, str]) -> list[str]:
+    """Which canaries occur in any member of the run's archive, its names, its signature or what the command says.
+
+    The key has a comment that names its owner.
+    """
+    key, target = place / "canary-key-5be1", place / "a.tar.zst"
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{USER}@{HOST}", "-f", str(key)]
+    subprocess.run(make, check=True, env=environment)
+    words = ["archive", str(run), "-o", target.name, "--key", str(key), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", *words], cwd=place, env=environment, check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = hits("archive --json", done.stdout, {**canaries, "key": key.name})
+    data = zstandard.ZstdDecompressor().decompressobj().decompress(target.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for member in tar:
+            stream = tar.extractfile(member)
+            assert stream is not None
+            # What Debian, Go and others published cannot name this machine; it was fetched by digest.
+            if not member.name.startswith("inputs/sha256/"):
+                found += hits(member.name, member.name.encode() + stream.read(), {**canaries, "key": key.name})
+    return found
 
 
 def test_the_search_would_find_them() -> None:

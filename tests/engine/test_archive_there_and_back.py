@@ -1,13 +1,9 @@
-"""A real run goes into an archive, is checked, run again by both routes and rebuilt, and nothing of this machine is in
-it.
-"""
+"""A real run goes into an archive, is checked and run again by both routes; public validators accept what it says."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -98,20 +94,6 @@ def test_plain_docker_runs_it_and_show_reads_what_that_leaves(archive: Path, tmp
     assert {"journal.pb", "backend.journal.pb", "result.json", "readback.json", "plan.json", "manifest.json"} <= files
     left = subprocess.run(["docker", "ps", "-aq", "--filter", f"name={run.name}"], check=True, capture_output=True)
     assert left.stdout == b""
-
-
-def test_nothing_of_this_machine_is_in_any_byte(archive: Path) -> None:
-    data = zstandard.ZstdDecompressor().decompressobj().decompress(archive.read_bytes())
-    for word in (
-        socket.gethostname().encode(),
-        b"canary@nowhere",
-        str(archive.parent).encode(),
-        str(Path.home()).encode(),
-    ):
-        if len(word) > 3 and word != b"/root":
-            assert word not in data, word
-    run = data[: data.index(b"images/")] if b"images/" in data else data
-    assert not re.search(rb"/root/|/home/", run)
 
 
 def test_its_bill_of_materials_is_valid_spdx_and_its_provenance_an_in_toto_statement(
