@@ -78,6 +78,18 @@ def _loaded(engine: Engine, store: Store, lock: Mapping[str, Any]) -> dict[str, 
     return found
 
 
+def agent_rows(original: RunFolder) -> frozenset[str] | None:
+    """The rows that the agents of a run's images read: an agent refuses to be asked for one that it does not know.
+
+    None where no read-back says.
+    """
+    found: set[str] = set()
+    for path in original.path.glob("attempts/*/*/readback.json"):
+        for part in read_json(path)["containers"].values():
+            found |= {row["id"] for row in part["rows"] if "agent" in row["witnesses"]}
+    return frozenset(found) or None
+
+
 def placed(plan: Plan, placement: Placement) -> Plan:
     """The plan on other CPUs. What the program is told (GOMAXPROCS, threads) stays as its author planned it."""
     cells = tuple(
@@ -121,4 +133,5 @@ def prepared_again(
         facts=facts,
         chain={"parent": manifest_digest(original)},
         model=held_model(plan, model),
+        agent_rows=agent_rows(original),
     )

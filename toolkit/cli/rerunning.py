@@ -31,6 +31,7 @@ def rerun_run(
     channels: Wanted | None = None,
 ) -> None:
     """Same definition, same content, same order; differences first, then both results side by side."""
+    from toolkit.archive.adopt import agent_rows
     from toolkit.catalogue import load_catalogue
     from toolkit.cli.channels import channels_of
     from toolkit.host.topology import read_topology
@@ -46,6 +47,7 @@ def rerun_run(
         check_host(plan, topology)
         with channels_of(channels, plan, output) as onlooker:
             prepared = _prepare(world, plan, original, required_model(plan, model))
+            prepared = replace(prepared, agent_rows=agent_rows(original))
             if channels is not None:
                 prepared = replace(prepared, telemetry=channels.names)
             differences = set_up_differences(original, prepared)

@@ -55,6 +55,7 @@ class AttemptInputs:
     owner: Owner
     resolver: str
     model_source: str = ""
+    agent_rows: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class AttemptRunner:
 
     def _wiring(self, collector: Collector) -> tuple[Wiring, Wiring]:
         socket = str(collector.folder)
-        common = (socket, self._inputs.resolver, self._inputs.model_source)
+        common = (socket, self._inputs.resolver, self._inputs.model_source, self._inputs.agent_rows)
         return (
             Wiring(str(self._folder.sdk_journal.resolve()), *common),
             Wiring(str(self._folder.backend_journal.resolve()), *common),

@@ -39,13 +39,16 @@ COMPOSE_GAPS = ("container.mems", "mems.allowed", "memory.swappiness")
 class Wiring:
     """How a container reaches the host. Empty strings: it does not (plain compose). ``rerun.sh`` has journals alone.
 
-    ``model_source`` is where a model of the user's own lies, for cells that have one.
+    ``agent_rows``: the rows that the agent in the image knows, where it is an earlier one (None: ours knows all); it
+    refuses to promise what it cannot check. ``model_source`` is where a model of the user's own lies, for cells that
+    have one.
     """
 
     journal_source: str = ""
     socket_folder: str = ""
     resolver_source: str = "/dev/null"
     model_source: str = "./model.gguf"
+    agent_rows: frozenset[str] | None = None
 
     @property
     def attached(self) -> bool:
@@ -192,7 +195,9 @@ def _base(cell: CellPlan, part: _Part, *, image: str, seccomp: Mapping[str, obje
 
 def _with_agent(spec: ContainerSpec, cell: CellPlan, role: str, wiring: Wiring) -> ContainerSpec:
     with_name = replace(spec, environment={**spec.environment, "REPRO_AGENT": ""})
-    expect = agent_expectations(requested_rows(with_name, cell, role))
+    rows = wiring.agent_rows
+    wanted = agent_expectations(requested_rows(with_name, cell, role))
+    expect = {row: value for row, value in wanted.items() if rows is None or row in rows}
     if not wiring.attached:
         for row in COMPOSE_GAPS:
             expect.pop(row, None)

@@ -53,7 +53,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
     verdicts = {
         role: decide(
             requested_rows(spec, cell, role, apparmor=inputs.apparmor),
-            [*found.watch.observations[role], *agent_observations(told, role, found.watch)],
+            [*found.watch.observations[role], *_known(agent_observations(told, role, found.watch), inputs.agent_rows)],
             found.watch.windows,
             lacking(inputs.cgroup_version),
         )
@@ -96,6 +96,11 @@ def _broken_finding(role: str, verdict: RowVerdict) -> Finding:
     drift = Drift(role, verdict.row, first.when, verdict.requested if held else None, after, witnesses)
     cause = f"{role} {verdict.row} did not hold: {who} saw it {seen} at {first.when}"
     return Finding("constraint", cause, after, verdict.requested, drift)
+
+
+def _known(seen: list[Observation], rows: frozenset[str] | None) -> list[Observation]:
+    """Those of rows that this agent checks: of others an earlier one may have noted something in words of its own."""
+    return [one for one in seen if rows is None or one.row in rows]
 
 
 def agent_observations(told: Mapping[str, Evidence], role: str, watch: Watch) -> list[Observation]:

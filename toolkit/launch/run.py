@@ -64,6 +64,7 @@ class Prepared:
     facts: EngineFacts
     chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
     model: HeldModel | None = None  # the user's own, where it lies on this machine: never written down
+    agent_rows: frozenset[str] | None = None  # what an earlier version's agent, in the images of a re-run, can check
     telemetry: tuple[str, ...] = ()  # channels that are on: a condition of the observation, not of the definition
 
 
@@ -194,6 +195,7 @@ def _attempt(
         owner=current_owner(),
         resolver="/dev/null",
         model_source=str(prepared.model.path) if prepared.model is not None else "",
+        agent_rows=prepared.agent_rows,
     )
     hands.onlooker.begins(folder.id, cell, turn.launch, attempt)
     found = AttemptRunner(hands, inputs, files).run()
