@@ -160,6 +160,16 @@ def test_an_archive_is_not_overwritten_unasked(made: Author) -> None:
         pack.write_archive(made.place / "kept.tar.zst", made.contents().members)
 
 
+def test_an_archive_may_be_named_by_a_relative_path(
+    made: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    pack.write_archive(Path("deep/er/a.tar.zst"), made.contents().members)
+    pack.write_archive(Path("b.tar.zst"), made.contents().members)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a.tar.zst", "b.tar.zst"]
+
+
 def test_a_full_disk_leaves_nothing(made: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

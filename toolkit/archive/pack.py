@@ -120,7 +120,7 @@ def _nameless(target: Path) -> tuple[BinaryIO, Callable[[], None], Callable[[], 
         name = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+            os.link(f"/proc/self/fd/{descriptor}", name.name, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(folder)
         os.replace(name, target)
