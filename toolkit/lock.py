@@ -86,18 +86,51 @@ def read_lock(path: Path | None = None) -> Lock:
     return parse_lock(_load(file, SCHEMA), file)
 
 
+class _Floating(ValueError):
+    """One value of a lock that pins nothing; ``key`` and ``near`` (a text of the same object) say where it stands."""
+
+    def __init__(self, text: str, key: str, near: str = "") -> None:
+        super().__init__(text)
+        self.key = key
+        self.near = near
+
+
+def line_of(file: Path, key: str, near: str = "") -> int:
+    """The line of a key in a JSON or YAML file, or of the object that lacks it; 1 when nobody can tell.
+
+    ``near``: a text that the object holds, where several have such a key.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 1
+    start, end = 0, len(lines)
+    if near:
+        at = next((number for number, line in enumerate(lines) if json.dumps(near, ensure_ascii=False) in line), 0)
+        start = next((number for number in range(at, -1, -1) if lines[number].rstrip().endswith("{")), at)
+        end = next((number for number in range(at, len(lines)) if lines[number].strip().startswith("}")), len(lines))
+    pattern = re.compile(rf'(^|[\s{{,])"?{re.escape(key)}"?\s*:')
+    found = (number for number in range(start, end) if pattern.search(lines[number]))
+    return next(found, start) + 1
+
+
+def _malformed(file: Path, error: Exception, remedy: str) -> CatalogueError:
+    """The error of a lock, with the line where it can be told."""
+    key = error.key if isinstance(error, _Floating) else str(error.args[0]) if isinstance(error, KeyError) else ""
+    place = f"{file}:{line_of(file, key, error.near if isinstance(error, _Floating) else '')}" if key else f"{file}"
+    return CatalogueError(f"{place} is malformed", f"{type(error).__name__.strip('_')}: {error}", remedy)
+
+
 def parse_lock(data: dict[str, Any], file: Path) -> Lock:
     """A Lock from its JSON form; ``file`` is for error texts. Raises CatalogueError."""
     try:
         chain = data["toolchain"]
         toolchain = ToolchainLock(
-            str(chain["go"]), _row(chain["wheel"]), _row(chain["module"]), _hex(chain["tar_sha256"])
+            str(chain["go"]), _row(chain["wheel"]), _row(chain["module"]), _hex(chain["tar_sha256"], "tar_sha256")
         )
         return Lock(_base(data["base"]), toolchain, _native(data["native"]) if "native" in data else None)
     except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(
-            f"{file} is malformed", f"{type(error).__name__}: {error}", "restore it from version control"
-        ) from error
+        raise _malformed(file, error, "restore it from version control") from error
 
 
 def lock_json(lock: Lock) -> dict[str, Any]:
@@ -153,9 +186,7 @@ def parse_modules(data: dict[str, Any], file: Path) -> ModulesLock:
         files = tuple(_row(row) for row in data["files"])
         return ModulesLock(str(data["go_mod_sha256"]), str(data["go_sum_sha256"]), files)
     except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(
-            f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock"
-        ) from error
+        raise _malformed(file, error, "lock again: repro lock") from error
 
 
 def modules_json(lock: ModulesLock) -> dict[str, Any]:
@@ -175,12 +206,12 @@ def read_source(folder: Path, name: str, version: str) -> LockedFile:
     try:
         row = _row(data["source"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(
-            f"{file} is malformed", f"{type(error).__name__}: {error}", "lock again: repro lock"
-        ) from error
+        raise _malformed(file, error, "lock again: repro lock") from error
     if (row.name, row.version) != (name, version):
         raise CatalogueError(
-            f"{file} locks {row.name} {row.version}", f"native.yaml says {name} {version}", "lock again: repro lock"
+            f"{file}:{line_of(file, 'version')} locks {row.name} {row.version}",
+            f"native.yaml says {name} {version}",
+            "lock again: repro lock",
         )
     return row
 
@@ -214,7 +245,7 @@ def _native(data: dict[str, Any]) -> NativeLock:
     rows = tuple(_row(row) for row in data["packages"])
     if not rows:
         raise ValueError("native.packages is empty")
-    return NativeLock(rows, str(data["suite"]), _hex(data["layer_sha256"]))
+    return NativeLock(rows, str(data["suite"]), _hex(data["layer_sha256"], "layer_sha256"))
 
 
 def _base(data: dict[str, Any]) -> BaseLock:
@@ -223,28 +254,33 @@ def _base(data: dict[str, Any]) -> BaseLock:
     rows = tuple(_row(row) for row in data["packages"])
     if not rows:
         raise ValueError("base.packages is empty")
-    return BaseLock(rows, str(data["suite"]), _hex(data["layer_sha256"]))
+    return BaseLock(rows, str(data["suite"]), _hex(data["layer_sha256"], "layer_sha256"))
 
 
 def _row(data: dict[str, Any]) -> LockedFile:
+    near = str(data.get("filename", data.get("name", "")))
+    missing = [key for key in ("size_bytes", "name", "source", "version", "filename", "sha256") if key not in data]
+    if missing:
+        raise _Floating(f"{near} has no {missing[0]}", missing[0], near)
     size = data["size_bytes"]
     if not isinstance(size, int) or size < 0:
-        raise ValueError(f"size_bytes of {data.get('filename')}")
+        raise _Floating(f"size_bytes of {near}", "size_bytes", near)
     strings = {key: data[key] for key in ("name", "source", "version", "filename")}
-    if not all(isinstance(value, str) and value for value in strings.values()):
-        raise ValueError(f"{data.get('filename')}: empty or not text")
+    for key, value in strings.items():
+        if not isinstance(value, str) or not value:
+            raise _Floating(f"{key} of {near}: empty or not text", key, near)
     if ".." in strings["filename"].split("/") or strings["filename"].startswith("/"):
-        raise ValueError(f"unsafe file name {strings['filename']!r}")
-    return LockedFile(**strings, sha256=_hex(data["sha256"]), size_bytes=size)
+        raise _Floating(f"unsafe file name {strings['filename']!r}", "filename", near)
+    return LockedFile(**strings, sha256=_hex(data["sha256"], "sha256", near), size_bytes=size)
 
 
 def _row_json(row: LockedFile) -> dict[str, Any]:
     return asdict(row)
 
 
-def _hex(value: object) -> str:
+def _hex(value: object, key: str, near: str = "") -> str:
     if not isinstance(value, str) or not _SHA256.match(value):
-        raise ValueError(f"{value!r} is not a sha256")
+        raise _Floating(f"{value!r} is not a sha256", key, near)
     return value
 
 

@@ -110,3 +110,50 @@ def test_a_base_image_by_digest_is_recorded() -> None:
     base = base_from_image(reference)
     assert base.image == reference
     assert base_key(base) != base_key(read_lock().base)
+
+
+def _spoilt(folder: Path, name: str, old: str, new: str) -> int:
+    """Replace a text of a file once; the number of the line on which it stood."""
+    file = folder / name
+    text = file.read_text()
+    at = text.index(old)
+    file.write_text(text[:at] + new + text[at + len(old) :])
+    return text[:at].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "new"),
+    [
+        ("lock.json", "sha256", '"sha256": "latest"'),
+        ("lock.json", "size_bytes", '"size_bytes": null'),
+        ("lock.json", "version", '"version": ""'),
+    ],
+)
+def test_what_floats_in_a_lock_is_named_by_file_and_line(tmp_path: Path, name: str, key: str, new: str) -> None:
+    folder = tmp_path / "go-openai"
+    shutil.copytree(resources.images_dir() / "sdks" / "openai-go", folder)
+    text = (folder / name).read_text()
+    row = text.index(f'"{key}"', text.index('"filename"', text.index('"filename"') + 1))  # not of the first row
+    line = _spoilt(folder, name, text[row : text.index("\n", row)].rstrip(","), new)
+    row_of = text[:row].count("\n") + 1
+    assert line <= row_of
+    with pytest.raises(CatalogueError, match=rf"{name}:\d+ is malformed") as caught:
+        read_modules_lock(folder)
+    assert f"{name}:{line} " in caught.value.title
+
+
+def test_a_floating_version_is_named_by_file_and_line(tmp_path: Path) -> None:
+    from toolkit.catalogue.load import read_sdk
+
+    folder = tmp_path / "go-openai"
+    shutil.copytree(resources.images_dir() / "sdks" / "go-openai", folder)
+    entry = (folder / "sdk.yaml").read_text()
+    version = next(row for row in entry.splitlines() if row.startswith("version:"))
+    line = _spoilt(folder, "sdk.yaml", version, "version: latest")
+    with pytest.raises(CatalogueError, match=rf"sdk\.yaml:{line}: version"):
+        read_sdk(folder / "sdk.yaml")
+    (folder / "sdk.yaml").write_text(entry)
+    module = next(row for row in (folder / "go.mod").read_text().splitlines() if " v" in row)
+    line = _spoilt(folder, "go.mod", module, module.rpartition(" ")[0] + " latest")
+    with pytest.raises(CatalogueError, match=rf"go\.mod:{line}: "):
+        read_sdk(folder / "sdk.yaml")

@@ -28,6 +28,8 @@ from toolkit.model.names import on_disk
 from toolkit.model.plan import Plan
 from toolkit.render.seccomp import seccomp_profile
 from toolkit.seal import manifest_digest, read_json
+from toolkit.verify.names import shown
+from toolkit.verify.report import Refused
 from toolkit.verify.scan import Scan
 from toolkit.verify.strict import strict_json
 from toolkit.verify.unpack import unpack
@@ -41,12 +43,17 @@ def unpack_run(stream: BinaryIO, scan: Scan, folder: Path, run: str) -> RunFolde
 
 
 def adopt_images(folder: Path, lock: Mapping[str, Any]) -> Store:
-    """A private store below ``folder`` that holds the archive's images. Raises ArchiveInvalid."""
+    """A private store below ``folder`` that holds the archive's images. ``lock`` has been checked
+    (``stranger.read_lock_of``). Raises ArchiveInvalid, Refused.
+    """
     store = Store.open(folder / "store")
     blobs = folder / layout.BLOBS
     for image in run_images(lock):
-        config = strict_json((blobs / image.identity.config_digest.removeprefix("sha256:")).read_bytes(), "a config", 5)
         layers = [diff.removeprefix("sha256:") for diff in image.identity.diff_ids]
+        own = image.identity.config_digest.removeprefix("sha256:")
+        if not all((blobs / one).is_file() for one in (own, *layers)):
+            raise Refused(5, "incomplete", shown(image.reference), "in the archive, as its lock names it", "missing")
+        config = strict_json((blobs / own).read_bytes(), "a config", 5)
         for layer in layers:
             if not store.has(layer):
                 store.add_file(blobs / layer, layer, f"a layer of {image.reference}")

@@ -6,21 +6,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from toolkit.archive import layout
 from toolkit.build import identity, records
+from toolkit.build.compile import Limits
 from toolkit.build.images import Build, BuildOptions
 from toolkit.build.recipe import Recipe, recipe_from_json
 from toolkit.build.targets import target_from_json
 from toolkit.engine.port import Engine
-from toolkit.errors import ArchiveInvalid
+from toolkit.errors import ArchiveInvalid, BuildFailed, InputMismatch, InputUnavailable
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage
+from toolkit.verify.names import shown
 
 Level = Literal["bitwise", "same content", "differs"]
 _KINDS = ("file type", "mode", "owner", "group", "size", "content", "link target")
@@ -42,33 +42,41 @@ class Rebuilt:
         return asdict(self)
 
 
-def adopt_inputs(folder: Path) -> Store:
-    """A private store below ``folder`` with the archive's inputs. Raises InputMismatch, ArchiveInvalid."""
-    store = Store.open(folder / "store")
-    index = folder / layout.INPUTS_INDEX
-    if not index.exists():
-        raise ArchiveInvalid("the archive is without inputs", "there is nothing to rebuild from", "ask for a whole one")
-    for row in json.loads(index.read_bytes())["inputs"]:
-        if not store.has(row["sha256"]):
-            store.add_file(folder / (layout.INPUT_BLOBS + row["sha256"]), row["sha256"], row["filename"])
-    return store
-
-
 def rebuild_cell(
-    engine: Engine, store: Store, lock: Mapping[str, Any], blobs: Path, report: Callable[[str], None]
+    engine: Engine,
+    store: Store,
+    lock: Mapping[str, Any],
+    blobs: Path,
+    report: Callable[[str], None],
+    *,
+    limits: Limits | None = None,
 ) -> list[Rebuilt]:
     """Build the images of one cell's lock anew. ``blobs``: the folder of the archive's image blobs.
 
-    Raises CatalogueError, InputUnavailable, InputMismatch, BuildFailed, EngineError.
+    A build that fails, or is stopped at one of ``limits``, gives no images: all of the cell differ, and why is said.
+
+    Raises ArchiveInvalid for an input that the archive lacks, CatalogueError, EngineError.
     """
     wanted = _recipes(lock, store)
-    options = BuildOptions(no_cache=True, allow_relock=False, offline=True, lock=lock)
-    base, made = Build(engine, store, options, report).anew(wanted)
+    options = BuildOptions(no_cache=True, allow_relock=False, offline=True, lock=lock, limits=limits)
+    try:
+        base, made = Build(engine, store, options, report).anew(wanted)
+    except InputUnavailable as lacking:
+        raise ArchiveInvalid(
+            f"the archive is incomplete: {lacking.title}", "nothing is fetched for a rebuild", "ask for a whole one"
+        ) from lacking
+    except (BuildFailed, InputMismatch) as failed:
+        report(f"rebuild: {failed}")
+        return [_not_made(records.image_from_json(row), shown(str(failed), 400)) for row in lock["images"].values()]
     found = []
     for kind, image in {"base": base, **made}.items():
         original = records.image_from_json(lock["images"][kind])
         found.append(_compared(original, image, store, blobs))
     return found
+
+
+def _not_made(original: BuiltImage, why: str) -> Rebuilt:
+    return Rebuilt(original.kind, original.id, original.identity.config_digest, "", "differs", why)
 
 
 def _recipes(lock: Mapping[str, Any], store: Store) -> list[Recipe]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.build.gocache import CACHE, Cache
@@ -25,6 +28,9 @@ MEMORY_BYTES = 6 * 1024**3  # openai-go alone takes 2.8 GB in one compiler, and 
 _TMP_BYTES = 3 * 1024**3
 _PIDS = 512
 _COMPILE_SECONDS = 3600.0  # llama.cpp takes 2 minutes on two idle cores, and 16 on two that six others want
+_LOOK_SECONDS = 0.5
+_RESERVE_BYTES = 512 * 1024**2
+"""What a stranger's build leaves free of the disk, whatever it was allowed."""
 _STDERR_BYTES = 16 * 1024
 _RUN_LABEL = "build"
 UID = 65534
@@ -43,6 +49,22 @@ _WARMED = (
     "os/signal", "os/user", "regexp", "runtime/metrics", "runtime/pprof", "slices", "testing", "text/template",
     "unicode/utf16",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the builds of a stranger may take, all together: until when (``time.monotonic``), and bytes of disk each.
+
+    Memory and processes are bounded for every build. The disk is looked at twice a second: what lies in ``/out`` and,
+    where this user may look, in the build's volumes; no file may be larger (setrlimit(2), RLIMIT_FSIZE).
+    """
+
+    deadline: float
+    disk_bytes: int
+
+    def left_seconds(self) -> float:
+        """Until the deadline; 0 when it is over."""
+        return max(0.0, self.deadline - time.monotonic())
 
 
 def build_spec(
@@ -72,9 +94,17 @@ def build_spec(
 
 
 def compile_target(
-    engine: Engine, store: Store, target: Target, image: str, folder: Path, *, cache: Cache | None = None
+    engine: Engine,
+    store: Store,
+    target: Target,
+    image: str,
+    folder: Path,
+    *,
+    cache: Cache | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Path]:
-    """Build a target; returns its outputs, below ``folder``. ``cache`` holds compiled dependencies.
+    """Build a target; returns its outputs, below ``folder``. ``cache`` holds compiled dependencies. ``limits`` are for
+    the sources of a stranger.
 
     Raises BuildFailed with the compiler's words, InputMismatch, EngineError.
     """
@@ -94,10 +124,15 @@ def compile_target(
         mounts=mounts,
         volumes=(CACHE,) if target.go else (),
     )
+    if limits:
+        spec = replace(spec, ulimits=(*spec.ulimits, Ulimit("fsize", limits.disk_bytes, limits.disk_bytes)))
+    wait = (lambda container: _watched(engine, container, out, target.title, limits)) if limits else None
     fill = (lambda container: cache.fill(engine, container)) if cache else None
-    with ran(engine, spec, target.title, before=fill) as container:
+    with ran(engine, spec, target.title, before=fill, wait=wait) as container:
         if cache:
             cache.keep(engine, container)
+    if limits and sum(path.lstat().st_size for path in out.rglob("*")) > limits.disk_bytes:
+        raise _too_much(target.title, limits)
     return {output: _made(out / output, output, target) for output in target.outputs}
 
 
@@ -120,7 +155,12 @@ def _made(path: Path, output: str, target: Target) -> Path:
 
 @contextlib.contextmanager
 def ran(
-    engine: Engine, spec: ContainerSpec, title: str, *, before: Callable[[str], None] | None = None
+    engine: Engine,
+    spec: ContainerSpec,
+    title: str,
+    *,
+    before: Callable[[str], None] | None = None,
+    wait: Callable[[str], int | None] | None = None,
 ) -> Iterator[str]:
     """Run a build container to its good end; gives its id, removes it whatever happens. Raises BuildFailed."""
     container, _ = engine.create(spec)
@@ -128,12 +168,49 @@ def ran(
         if before:
             before(container)
         engine.start(container)
-        code = engine.wait(container, _COMPILE_SECONDS)
+        code = wait(container) if wait else engine.wait(container, _COMPILE_SECONDS)
         if code != 0:
             raise _failure(engine, container, code, title)
         yield container
     finally:
         engine.remove(container)
+
+
+def _watched(engine: Engine, container: str, out: Path, title: str, limits: Limits) -> int:
+    """The exit code of a build that is kept within its limits. Raises BuildFailed; the caller removes the container."""
+    places = [out, *_volumes(engine, container)]
+    while left := limits.left_seconds():
+        code = engine.wait(container, min(left, _LOOK_SECONDS))
+        if code is not None:
+            return code
+        if any(_taken(place) > limits.disk_bytes for place in places):
+            raise _too_much(title, limits)
+        if shutil.disk_usage(out).free < _RESERVE_BYTES:
+            raise _stopped(title, f"the disk has less than {_RESERVE_BYTES} bytes left", "free some space")
+    raise _stopped(title, "the time that it was given is over", "give more: --limit-minutes")
+
+
+def _too_much(title: str, limits: Limits) -> BuildFailed:
+    return _stopped(title, f"it wrote more than {limits.disk_bytes} bytes", "read its sources; --limit-gigabytes")
+
+
+def _stopped(title: str, why: str, remedy: str) -> BuildFailed:
+    return BuildFailed(f"Building {title} was stopped", why, remedy)
+
+
+def _volumes(engine: Engine, container: str) -> list[Path]:
+    mounts = engine.inspect(container).get("Mounts") or ()
+    return [Path(str(one["Source"])) for one in mounts if one.get("Type") == "volume" and one.get("Source")]
+
+
+def _taken(folder: Path) -> int:
+    """Bytes of disk below a folder that somebody writes to meanwhile; 0 where we may not look."""
+    taken = 0
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                taken += Path(place, name).lstat().st_blocks * 512
+    return taken
 
 
 def _failure(engine: Engine, container: str, code: int | None, title: str) -> BuildFailed | InputMismatch:

@@ -39,13 +39,16 @@ _KINDS = ("base", "sdk", "backend")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build. ``lock`` is a run's lock.json to be held to (re-run, rebuild) instead of ``images/lock.json``."""
+    """How to build. ``lock`` is a run's lock.json to be held to (re-run, rebuild) instead of ``images/lock.json``.
+    ``limits`` are for the sources of a stranger.
+    """
 
     no_cache: bool = False
     allow_relock: bool = True
     base_image: str | None = None
     offline: bool = False
     lock: Mapping[str, Any] | None = None
+    limits: compiler.Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,9 @@ class Build:
         kept = below is not None and bool(target.modules.files)
         cache = Cache(self._store, cache_key(target, self.lock), below, use=not no_cache) if kept and below else None
         with self._store.temporary() as folder:
-            outputs = compiler.compile_target(self._engine, self._store, target, image, folder, cache=cache)
+            outputs = compiler.compile_target(
+                self._engine, self._store, target, image, folder, cache=cache, limits=self._options.limits
+            )
             files = {name: self._store.add_made(path) for name, path in outputs.items()}
         key = target.inputs_digest(self.lock)
         self._store.put_record(records.OUTPUTS, key, {"files": files})

@@ -30,7 +30,9 @@ def check_go_module(folder: Path, require: tuple[str, str] | None = None) -> Non
     required = dict(_required(rows))
     for module, version in required.items():
         if not EXACT_VERSION.fullmatch(version):
-            raise bad(file, module, f"floating version {version!r}")
+            raise CatalogueError(
+                f"{file}:{_line_of(rows, module)}: {module}", f"floating version {version!r}", "correct the entry"
+            )
     if require is not None and required.get(require[0]) != require[1]:
         found = required.get(require[0], "nothing")
         raise bad(file, require[0], f"sdk.yaml says {require[1]}, go.mod requires {found}")
@@ -44,6 +46,10 @@ def required_version(folder: Path, module: str) -> str:
     """The version that a go.mod requires of a module; empty when it requires none. Raises CatalogueError."""
     rows = [line.split("//")[0].split() for line in text_of(folder / "go.mod").splitlines()]
     return dict(_required(rows)).get(module, "")
+
+
+def _line_of(rows: list[list[str]], module: str) -> int:
+    return next((number for number, row in enumerate(rows, 1) if module in row), 1)
 
 
 def _required(rows: Iterable[list[str]]) -> Iterable[tuple[str, str]]:

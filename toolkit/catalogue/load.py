@@ -22,6 +22,7 @@ from toolkit.catalogue.checks import check_backend, check_sdk, check_workload, m
 from toolkit.catalogue.files import bad, parse
 from toolkit.catalogue.gomod import EXACT_VERSION, check_go_module
 from toolkit.errors import CatalogueError, UsageError
+from toolkit.lock import line_of
 from toolkit.model.catalogue import BackendEntry, SdkEntry, SettingMoved, WorkloadEntry
 
 
@@ -152,7 +153,11 @@ def read_sdk(file: Path, *, module: bool = True) -> SdkEntry:
     data = parse(file, entries.Sdk)
     _same_id(file, data.id)
     if not EXACT_VERSION.fullmatch(data.version):
-        raise bad(file, "version", f"{data.version!r} is not one exact version such as v1.2.3")
+        raise CatalogueError(
+            f"{file}:{line_of(file, 'version')}: version",
+            f"{data.version!r} is not one exact version such as v1.2.3",
+            "correct the entry",
+        )
     _check_package(file, data.package)
     check_sdk(file, data)
     if data.build == "go" and module:

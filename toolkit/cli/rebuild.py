@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,20 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli.common import JsonFlag, QuietFlag, StoreOption, VerboseFlag, command
-from toolkit.cli.rerun import AcceptUnverified, Sha256, Signer
+from toolkit.cli.rerun import AcceptUnverified, NotBefore, Sha256, Signer
 
 if TYPE_CHECKING:
     from toolkit.archive.rebuild import Rebuilt
+    from toolkit.build.compile import Limits
     from toolkit.output import Output
     from toolkit.verify.report import Verification
     from toolkit.verify.run import Question
+
+LimitMinutes = Annotated[
+    float, typer.Option("--limit-minutes", min=0.01, help="Stop the builds after so long, all together.")
+]
+LimitGigabytes = Annotated[
+    float, typer.Option("--limit-gigabytes", min=0.001, help="Stop a build that writes more to the disk (1 GB = 10^9).")
+]
 
 
 def rebuild(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive.")],
     signer: Signer = None,
     sha256: Sha256 = None,
+    not_before: NotBefore = None,
     accept_unverified: AcceptUnverified = False,
+    limit_minutes: LimitMinutes = 60.0,
+    limit_gigabytes: LimitGigabytes = 8.0,
     store: StoreOption = None,
     json_mode: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -30,25 +42,26 @@ def rebuild(
 ) -> None:
     """Build the images of an archive again from the inputs inside it, with no network, and compare."""
     with command(json_mode=json_mode, quiet=quiet, verbose=verbose) as output:
-        from toolkit.cli.verify import expected_signers, transport_digest
-        from toolkit.verify.run import LAST, Question
+        from toolkit.build.compile import Limits
+        from toolkit.cli.verify import question_of
 
-        question = Question(file, transport_digest(sha256), expected_signers(signer, None), LAST)
-        document = rebuild_archive(question, store, output, accept_unverified=accept_unverified)
+        question = question_of(file, sha256, signer, not_before=not_before)
+        limits = Limits(time.monotonic() + 60 * limit_minutes, int(limit_gigabytes * 1e9))
+        document = rebuild_archive(question, store, output, limits, accept_unverified=accept_unverified)
         output.document(document)
         if document["level"] == "differs":
             raise typer.Exit(1)
 
 
 def rebuild_archive(
-    question: Question, store: Path | None, output: Output, *, accept_unverified: bool
+    question: Question, store: Path | None, output: Output, limits: Limits, *, accept_unverified: bool
 ) -> dict[str, Any]:
     """Verify, unpack, build, compare. Raises ArchiveInvalid and what a build raises."""
     from toolkit.archive import layout
-    from toolkit.cli.rerunning_archive import may_use
+    from toolkit.archive.stranger import adopt_inputs, judged, read_lock_of
+    from toolkit.cli.rerunning_archive import may_use, say_environment
     from toolkit.engine.docker import connect
     from toolkit.fetch.store import Store
-    from toolkit.seal import read_json
     from toolkit.verify.run import opened, verify_stream
     from toolkit.verify.unpack import unpack
 
@@ -58,20 +71,23 @@ def rebuild_archive(
         if scan is None:
             raise RuntimeError("a verified archive was read")
         output.talk(f"verified: {found.archive['run']}, author {found.author}")
+        set_here = say_environment(output)
         engine = connect()
+        engine.facts()
         place = stack.enter_context(Store.open(store).temporary())
         wanted = (layout.RUN, layout.BLOBS, layout.INPUTS)
-        unpack(stream, scan, place, lambda name: name.startswith(wanted))
-        lock = read_json(place / layout.RUN / "lock.json")
-        from toolkit.archive.rebuild import adopt_inputs, rebuild_cell
+        with judged():
+            unpack(stream, scan, place, lambda name: name.startswith(wanted))
+            lock = read_lock_of(place / layout.RUN)
+        from toolkit.archive.rebuild import rebuild_cell
 
-        inputs = adopt_inputs(place)
+        inputs = adopt_inputs(place, lock, output.talk)
         rows: dict[str, Rebuilt] = {}
         for cell in lock["cells"].values():
             if not all(f"{kind}-{image['id']}" in rows for kind, image in cell["images"].items()):
-                made = rebuild_cell(engine, inputs, cell, place / layout.BLOBS, output.talk)
+                made = rebuild_cell(engine, inputs, cell, place / layout.BLOBS, output.talk, limits=limits)
                 rows |= {f"{one.kind}-{one.id}": one for one in made}
-    return _report(list(rows.values()), found, output)
+    return {**_report(list(rows.values()), found, output), "environment": set_here}
 
 
 def _report(rows: list[Rebuilt], verified: Verification, output: Output) -> dict[str, Any]:

@@ -28,6 +28,10 @@ Sha256 = Annotated[str | None, typer.Option(metavar="HEX", help="Archive: what t
 AcceptUnverified = Annotated[
     bool, typer.Option("--accept-unverified", help="Archive: run it although nobody vouches for its author.")
 ]
+NotBefore = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Archive: refuse one whose run began before this day (YYYY-MM-DD) or time."),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Archive: allow a departure or difference by its name; repeat it."),
@@ -46,6 +50,7 @@ def rerun(
     otlp: of.Otlp = None,
     signer: Signer = None,
     sha256: Sha256 = None,
+    not_before: NotBefore = None,
     accept_unverified: AcceptUnverified = False,
     allow: Allow = None,
     cpus: OtherCpus = "",
@@ -66,16 +71,16 @@ def rerun(
 
         folders, channels = Folders(runs, store, catalogue), wanted(prometheus, otlp)
         if archive_given(run):
-            from toolkit.cli.verify import expected_signers, transport_digest
-            from toolkit.verify.run import LAST, Question
+            from toolkit.cli.verify import question_of
 
-            question = Question(Path(run), transport_digest(sha256), expected_signers(signer, None), LAST)
+            question = question_of(Path(run), sha256, signer, not_before=not_before)
             wish = Wish(question, accept_unverified, tuple(allow or ()), cpus, try_minutes, wait, model, channels)
             rerun_archive(wish, folders, output)
             return
         no_archive_options(
             signer=signer,
             sha256=sha256,
+            not_before=not_before,
             accept_unverified=accept_unverified,
             allow=allow,
             cpus=cpus,

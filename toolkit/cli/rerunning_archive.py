@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -50,12 +51,26 @@ def rerun_archive(wish: Wish, folders: Folders, output: Output) -> None:
         if scan is None:
             raise RuntimeError("a verified archive was read")
         from toolkit.archive.adopt import unpack_run
+        from toolkit.archive.stranger import judged
         from toolkit.fetch.store import Store
 
         output.talk(f"verified: {found.archive['run']}, author {found.author}")
+        say_environment(output)
         place = stack.enter_context(Store.open(folders.store).temporary())
-        original = unpack_run(stream, scan, place, str(found.archive["run"]))
+        with judged():
+            original = unpack_run(stream, scan, place, str(found.archive["run"]))
         _run(original, place, wish, folders, output, found)
+
+
+_CHOOSES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def say_environment(output: Output) -> list[str]:
+    """Name the variables of this machine that choose an engine or a proxy. Their values may hold keys: never shown."""
+    names = sorted(name for name in os.environ if name.upper() in _CHOOSES)
+    for name in names:
+        output.talk(f"NOTE: {name} is set here; it reaches the engine's client only, never a container")
+    return names
 
 
 def may_use(found: Verification, *, accept_unverified: bool) -> None:
@@ -102,6 +117,7 @@ def _run(
     original: RunFolder, place: Path, wish: Wish, folders: Folders, output: Output, verified: Verification
 ) -> None:
     from toolkit.archive.adopt import adopt_images, prepared_again
+    from toolkit.archive.stranger import judged, read_lock_of
     from toolkit.catalogue import load_catalogue
     from toolkit.cli.channels import channels_of
     from toolkit.cli.launching import launch_document, run_prepared, world_of
@@ -109,7 +125,7 @@ def _run(
     from toolkit.host.topology import read_topology
     from toolkit.launch.prepare import check_host
     from toolkit.report.document import read_manifest
-    from toolkit.seal import read_json, read_plan
+    from toolkit.seal import read_plan
 
     manifest, topology = read_manifest(original), read_topology()
     before = launch_document(original.path, manifest)
@@ -123,7 +139,8 @@ def _run(
         world_of(folders, load_catalogue(folders.catalogue), topology, output) as (world, interrupts),
         channels_of(wish.channels, plan, output) as onlooker,
     ):
-        store = adopt_images(place, read_json(original.path / "lock.json"))
+        with judged():
+            store = adopt_images(place, read_lock_of(original.path))
         prepared = prepared_again(original, plan, world.engine, store, topology, model=model)
         if wish.channels is not None:
             prepared = replace(prepared, telemetry=wish.channels.names)

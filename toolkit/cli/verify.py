@@ -13,6 +13,7 @@ from toolkit.cli.common import JsonFlag, QuietFlag, command
 if TYPE_CHECKING:
     from toolkit.output import Output
     from toolkit.verify.report import Verification
+    from toolkit.verify.run import Question
     from toolkit.verify.stages.signature import Expected
 
 
@@ -24,6 +25,10 @@ def verify(
     ] = None,
     identity: Annotated[str | None, typer.Option(help="The name that must stand in the --signer file.")] = None,
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the file itself must hash to.")] = None,
+    not_before: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Unsafe if its run began before this day (YYYY-MM-DD) or time, in UTC."),
+    ] = None,
     through: Annotated[
         str, typer.Option(metavar="STAGE", help="The last stage to look at, by number or name.")
     ] = "host",
@@ -32,15 +37,52 @@ def verify(
 ) -> None:
     """Check an archive in eight stages without executing anything in it, and say what it is worth."""
     with command(json_mode=json_mode, quiet=quiet) as output:
-        from toolkit.verify.run import Question
         from toolkit.verify.run import verify as check
 
-        question = Question(file, transport_digest(sha256), expected_signers(signer, identity), _stage(through))
+        question = question_of(file, sha256, signer, identity, not_before=not_before, through=_stage(through))
         found = check(question)
         output.document(found.to_json())
         print_stages(found, file, output)
         if found.exit_code:
             raise typer.Exit(found.exit_code)
+
+
+def question_of(
+    file: Path,
+    sha256: str | None,
+    signer: Path | None,
+    identity: str | None = None,
+    *,
+    not_before: str | None = None,
+    through: int | None = None,
+) -> Question:
+    """What the options of a command ask of an archive. Raises UsageError."""
+    from toolkit.verify.run import LAST, Question
+
+    return Question(
+        file,
+        transport_digest(sha256),
+        expected_signers(signer, identity),
+        LAST if through is None else through,
+        moment(not_before),
+    )
+
+
+def moment(text: str | None) -> str | None:
+    """A day or a time in the form in which a run's id begins, ``20261125-190457``. Raises UsageError."""
+    from datetime import UTC, datetime
+
+    from toolkit.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as problem:
+        raise UsageError(
+            f"--not-before {text} is no date", str(problem), "it takes 2026-11-25, or 2026-11-25T19:04:57Z"
+        ) from problem
+    return f"{found.astimezone(UTC) if found.tzinfo else found:%Y%m%d-%H%M%S}"
 
 
 def transport_digest(text: str | None) -> str | None:

@@ -27,12 +27,17 @@ LAST = len(STAGES) - 1
 
 @dataclass(frozen=True)
 class Question:
-    """What the reviewer asks. ``sha256``: of the transport bytes; ``through``: the last stage to look at."""
+    """What the reviewer asks. ``sha256``: of the transport bytes; ``through``: the last stage to look at.
+
+    ``not_before``: the least that the run's id may begin with (``20261125-190457``, UTC). Signed bytes stay signed for
+    ever: only the reviewer can know that there is a newer run, and an older one was sent again.
+    """
 
     path: Path
     sha256: str | None = None
     signers: Expected | None = None
     through: int = LAST
+    not_before: str | None = None
 
 
 class _Bench:
@@ -150,8 +155,11 @@ def _signature(bench: _Bench, _stream: BinaryIO) -> None:
 
 
 def _manifests(bench: _Bench, _stream: BinaryIO) -> None:
-    bench.documents = check_manifests(bench.begin(3), _scan(bench))
+    stage, wanted = bench.begin(3), bench.question.not_before
+    bench.documents = check_manifests(stage, _scan(bench))
     began = str(bench.documents["index"]["run"]["id"])[:15]
+    if wanted is not None:
+        stage.require(began >= wanted, "when the run began", f"not before {wanted}", began, verdict="unsafe")
     if began > time.strftime("%Y%m%d-%H%M%S", time.gmtime()):
         bench.warnings.append("the run says that it began in the future: one of two clocks is wrong")
 
