@@ -21,10 +21,13 @@ from toolkit.fetch.store import Store
 from toolkit.launch.folder import MANIFEST, RunFolder
 from toolkit.model.inputs import BuiltImage
 from toolkit.seal import read_json, read_plan
+from toolkit.verify.layers import SECRETS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_OUTPUT_NAMES = (".log", "bench.txt")
+"""What programs wrote themselves; a launch cuts each of them (``log_max_bytes``)."""
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS")
 
 
@@ -73,7 +76,8 @@ def contents(
     made.append(of_bytes(layout.README, readme(index, manifest)))
     made = sorted(once(made), key=lambda member: member.path.encode().split(b"/"))
     index["files"] = {member.path: member.to_json() for member in made}
-    return Contents(tuple(_signed(index, key) + made), index, tuple(_warnings(index, without)))
+    warnings = [*_warnings(index, without), *_echoed(folder, manifest)]
+    return Contents(tuple(_signed(index, key) + made), index, tuple(warnings))
 
 
 def _sealed(folder: RunFolder) -> dict[str, Any]:
@@ -170,6 +174,16 @@ def _warnings(index: Mapping[str, Any], without: Sequence[str]) -> list[str]:
     if not index["run"]["valid"]:
         found.append("the run is not valid: the archive keeps it as evidence")
     return found
+
+
+def _echoed(folder: RunFolder, manifest: Mapping[str, Any]) -> list[str]:
+    """Output of programs that holds something like a key. It is sealed, so it is named and never changed."""
+    logs = [name for name in manifest["files"] if name.endswith(_OUTPUT_NAMES)]
+    return [
+        f"{name} holds something like a key: read it before you hand the archive out"
+        for name in sorted(logs)
+        if SECRETS.search((folder.path / name).read_bytes())
+    ]
 
 
 _LOST = {"images": "re-run", "inputs": "rebuilt"}

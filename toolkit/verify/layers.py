@@ -14,7 +14,7 @@ _EXTENSIONS = b"xgLK"
 _DEVICES = b"34"
 _SMALL_BYTES = 64 * 1024
 _MOST_NOTES = 20
-_SECRETS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{32,}|xox[abp]-[0-9A-Za-z-]{10,}")
+SECRETS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{32,}|xox[abp]-[0-9A-Za-z-]{10,}")
 """Forms of keys that are hardly anything else. Only small files are searched: programs hold such letters by chance."""
 
 
@@ -114,7 +114,7 @@ class LayerWalk:
                 self._note("a file has capabilities of its own")
             if found := re.search(rb"\d+ path=([^\n]*)\n", body):
                 self._long_name = found[1]
-        elif not self._extension and _SECRETS.search(body):
+        elif not self._extension and SECRETS.search(body):
             self._note(f"{self._name} holds something like a key")
         self._extension = b""
 

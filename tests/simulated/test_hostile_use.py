@@ -1,0 +1,622 @@
+"""Hostile archives and machines beyond verification: rebuild (99 to 117), re-run (118 to 140), the author's side
+(141 to 147). A test bears the number of its case; which test answers for a case that has none here stands in
+docs/archives.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import zstandard
+
+from tests.simulated.test_hostile import read_honest
+from tests.support.archives import CELL, ROOT, Author, author
+from tests.support.hostile import RUN_FILES, Honest, written, zst
+from toolkit.archive import layout
+from toolkit.archive.adopt import adopt_images
+from toolkit.archive.rebuild import rebuild_cell
+from toolkit.archive.stranger import adopt_inputs, read_lock_of
+from toolkit.build.compile import Limits, _made, build_spec
+from toolkit.build.images import Build
+from toolkit.build.targets import ENVIRONMENT, NO_MODULES, Target
+from toolkit.cli.rerunning_archive import Wish, _may_run, _placed, say_environment
+from toolkit.engine.fake import FakeEngine
+from toolkit.errors import (
+    ArchiveInvalid,
+    BuildFailed,
+    CatalogueError,
+    EngineLost,
+    EngineTooOld,
+    HostUnfit,
+    ReproError,
+    UsageError,
+)
+from toolkit.fetch.store import Store, StoreFull
+from toolkit.lock import base_from_image
+from toolkit.output import Output
+from toolkit.render.templates import environment
+from toolkit.seal import read_json, read_plan
+from toolkit.verify.report import Refused
+from toolkit.verify.run import Question, verify
+
+SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Author:
+    return author(tmp_path_factory.mktemp("author"))
+
+
+@pytest.fixture(scope="module")
+def honest(made: Author) -> Honest:
+    return read_honest(made.archive())
+
+
+@pytest.fixture
+def place(made: Author, tmp_path: Path) -> Path:
+    """An archive, unpacked as a rebuild does."""
+    data = zstandard.ZstdDecompressor().decompressobj().decompress(made.archive().read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(tmp_path / "place", filter="data")
+    return tmp_path / "place"
+
+
+def lock_at(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / "run" / "lock.json").read_text())
+    return found
+
+
+def relocked(place: Path, lock: dict[str, Any]) -> Path:
+    (place / "run" / "lock.json").write_text(json.dumps(lock))
+    return place / "run"
+
+
+def repro(*arguments: str, **environment_: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with another environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "toolkit", *arguments],
+        check=False, capture_output=True, text=True, timeout=6 * SECONDS,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment_},
+    )  # fmt: skip
+
+
+def target(**changes: Any) -> Target:
+    """Something that is built."""
+    row: dict[str, Any] = {
+        "key": "agent", "folder": "agent", "title": "it", "files": {}, "modules": NO_MODULES, "workdir": "src",
+        "command": ("x",), "outputs": {"agent": ""}, "origin": Path("lock.json"), "environment": ENVIRONMENT,
+    }  # fmt: skip
+    return Target(**{**row, **changes})
+
+
+# -- rebuild
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(99, "package"), (101, "package"), (99, "source")], ids=["base", "version", "source"]
+)
+def test_099_101_an_input_that_the_archive_lacks_makes_it_incomplete(place: Path, number: int, kind: str) -> None:
+    lock = lock_at(place)
+    if number == 101:  # the lock names a version that nobody has any more
+        lock["cells"][CELL]["base"]["packages"][0] |= {"version": "2.0", "sha256": "12" * 32}
+    else:
+        rows = json.loads((place / layout.INPUTS_INDEX).read_text())["inputs"]
+        gone = next(row for row in rows if row["kind"] == kind)
+        (place / layout.INPUT_BLOBS / gone["sha256"]).unlink()
+    with pytest.raises(ArchiveInvalid, match="incomplete") as caught:
+        adopt_inputs(place, read_lock_of(relocked(place, lock)))
+    assert caught.value.exit_code == 6
+    assert kind in caught.value.cause
+
+
+@pytest.mark.parametrize("reference", ["debian:12", "debian", "debian@sha256:12"])
+def test_100_a_base_by_tag_is_no_base(reference: str) -> None:
+    with pytest.raises(CatalogueError, match="floating"):
+        base_from_image(reference)
+
+
+def test_100_a_base_by_digest_that_the_engine_lacks_is_not_fetched(place: Path) -> None:
+    lock = buildable(place)
+    with pytest.raises(ArchiveInvalid, match="incomplete"):
+        rebuild_cell(FakeEngine(), Store.open(place / "s"), lock, place / layout.BLOBS, lambda _: None)
+
+
+def buildable(place: Path) -> dict[str, Any]:
+    """A cell's lock that names no more than a base, so that a rebuild begins."""
+    lock = lock_at(place)["cells"][CELL]
+    lock["toolchain"]["tar_sha256"] = "ab" * 32
+    lock["base"] = {"image": "example.org/base@sha256:" + "0" * 64}
+    return {**lock, "targets": {}, "recipes": {}}
+
+
+def test_103_what_differs_is_named_by_layer_and_file(made: Author, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from toolkit.archive.images import run_images
+    from toolkit.archive.rebuild import _compared
+    from toolkit.build import identity
+    from toolkit.build.assemble import assemble
+    from toolkit.build.ustar import Entry, write_layer
+
+    original = next(one for one in run_images(read_json(made.folder.path / "lock.json")) if one.kind == "sdk")
+    layers = [made.store.blob_path(diff.removeprefix("sha256:")) for diff in original.identity.diff_ids]
+    with (tmp_path / "upper.tar").open("wb") as stream:
+        write_layer(stream, [Entry.folder("repro"), Entry.file("repro/agent", b"another binary", 0o555)])
+    runtime = identity.runtime_config(
+        entrypoint=("/repro/agent",), labels=identity.labels("sdk", "go-openai", "x86-64-v1")
+    )
+    again = assemble(runtime, [layers[0], tmp_path / "upper.tar"], kind="sdk", name="go-openai")
+    made.store.add_made(tmp_path / "upper.tar")
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    for layer in layers:
+        shutil.copyfile(layer, blobs / layer.name)
+    found = _compared(original, replace(original, identity=again.identity), made.store, blobs)
+    assert (found.level, found.where) == ("differs", "layer 2: repro/agent: its size")
+    assert _compared(original, original, made.store, blobs).level == "bitwise"
+
+
+def test_102_104_the_same_files_in_other_bytes_are_the_same_content(made: Author, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from toolkit.archive.images import run_images
+    from toolkit.archive.rebuild import _compared
+
+    original = next(one for one in run_images(read_json(made.folder.path / "lock.json")) if one.kind == "sdk")
+    upper = original.identity.diff_ids[1].removeprefix("sha256:")
+    with tarfile.open(made.store.blob_path(upper)) as tar, tarfile.open(tmp_path / "later.tar", "w") as later:
+        for one in tar:
+            one.mtime = 1_700_000_000  # built on another day
+            later.addfile(one, tar.extractfile(one))
+    sha256 = made.store.add_made(tmp_path / "later.tar")
+    identity = replace(
+        original.identity, config_digest="sha256:" + "1" * 64,
+        diff_ids=(original.identity.diff_ids[0], f"sha256:{sha256}"),
+    )  # fmt: skip
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    shutil.copyfile(made.store.blob_path(upper), blobs / upper)
+    found = _compared(original, replace(original, identity=identity), made.store, blobs)
+    assert (found.level, found.where) == ("same content", "layer 2: the same files in other bytes (order, times)")
+
+
+def test_106_a_build_has_no_network_and_nothing_is_fetched_for_it() -> None:
+    spec = build_spec("image", ("x",), {})
+    assert (spec.network, spec.user) == ("none", "65534:65534")
+    assert all("PROXY" not in name.upper() or value in ("off", "") for name, value in spec.environment.items())
+
+
+@pytest.mark.parametrize("error", [BuildFailed("stopped", "it wrote more"), BuildFailed("too long")])
+def test_107_a_build_that_was_stopped_is_a_difference_with_its_reason(
+    place: Path, monkeypatch: pytest.MonkeyPatch, error: BuildFailed
+) -> None:
+    monkeypatch.setattr(Build, "anew", lambda *_: (_ for _ in ()).throw(error))
+    limits = Limits(time.monotonic() + 60, 1 << 30)
+    rows = rebuild_cell(FakeEngine(), Store.open(place / "s"), buildable(place), place, lambda _: None, limits=limits)
+    assert {row.kind for row in rows} == {"sdk", "backend"}
+    assert all(row.level == "differs" and error.title in row.where for row in rows)
+
+
+def test_108_no_memory_of_anybody_s_reaches_a_rebuild(made: Author, place: Path) -> None:
+    for name in ("store/records/images/x.json", "inputs/records/outputs/x.json"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("{}")
+    shutil.rmtree(place / "store")  # what a rebuild unpacks is run/, images/blobs/ and inputs/ only
+    store = adopt_inputs(place, read_lock_of(place / "run"))
+    assert list((store.root / "records").rglob("*.json")) == []
+    assert store.root != made.store.root
+
+
+PATHS = ("../../../tmp/canary", "/tmp/canary", "a/../../canary", "x\n", "..")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("where", ["source", "folder", "workdir", "output", "module", "input", "placement", "key"])
+def test_109_a_path_of_the_lock_that_leaves_its_folder_is_unsafe(place: Path, where: str, path: str) -> None:
+    lock = lock_at(place)
+    cell = lock["cells"][CELL]
+    agent = cell["targets"]["agent"]
+    row = {"name": "m", "source": "gomod", "version": "v1", "filename": path, "sha256": "0" * 64, "size_bytes": 1}
+    if where == "source":
+        agent["sources"] = {path: "sha256:" + "0" * 64}
+    elif where == "output":
+        agent["outputs"] = {path: ""}
+    elif where == "module":
+        agent["modules"]["files"] = [row]
+    elif where == "input":
+        cell["base"]["packages"] = [row]
+    elif where == "placement":
+        one = {"target": "agent", "output": "agent", "path": path, "mode": 0o555}
+        cell["recipes"] = {"sdk": {"placements": [one], "program": one}}
+    elif where == "key":
+        cell["targets"] = {path: agent}
+    else:
+        agent[where] = path
+    with pytest.raises(Refused) as caught:
+        read_lock_of(relocked(place, lock))
+    assert caught.value.verdict == "unsafe"
+
+
+@pytest.mark.parametrize("spoil", ["digest", "shape", "json", "image"])
+def test_109_a_lock_of_another_shape_is_malformed(place: Path, spoil: str) -> None:
+    lock = lock_at(place)
+    if spoil == "digest":
+        lock["cells"][CELL]["targets"]["agent"]["sources"] = {"src/x.go": "../../etc/passwd"}
+    elif spoil == "image":
+        lock["cells"][CELL]["images"]["sdk"]["identity"]["diff_ids"] = ["sha256:../../../etc/passwd"]
+    elif spoil == "shape":
+        lock["cells"] = [1]
+    run = relocked(place, lock)
+    if spoil == "json":
+        (run / "lock.json").write_text('{"cells": {}, "cells": {}}')
+    with pytest.raises(Refused) as caught:
+        read_lock_of(run)
+    assert caught.value.verdict == "malformed"
+
+
+def test_109_a_link_is_not_what_a_build_made(tmp_path: Path) -> None:
+    (tmp_path / "agent").symlink_to("/etc/hostname")
+    with pytest.raises(BuildFailed, match="left no agent"):
+        _made(tmp_path / "agent", "agent", target())
+
+
+def test_110_a_name_that_a_template_wants_and_nobody_gave_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        environment().from_string("FROM {{ nobody_gave_this }}").render()
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\u2028", "\x85"])
+def test_111_a_line_break_in_a_value_never_becomes_an_instruction(place: Path, letter: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        environment().from_string("# {{ value | line }}").render(value=f"x{letter}RUN evil")
+    assert environment().from_string("{{ value | json }}").render(value=f'x"{letter}y').count("\n") == 0
+    if letter in "\n\r":
+        lock = lock_at(place)
+        lock["cells"][CELL]["targets"]["agent"]["environment"] = {"CC": f"gcc{letter}evil"}
+        with pytest.raises(Refused, match="one line"):
+            read_lock_of(relocked(place, lock))
+
+
+def test_112_a_template_of_an_archive_is_never_rendered(
+    honest: Honest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = tmp_path / "canary"
+    evil = f"{{{{ cycler.__init__.__globals__.os.system('touch {canary}') }}}}".encode()
+    seen: list[str] = []
+    render = jinja2.Environment.from_string
+    monkeypatch.setattr(jinja2.Environment, "from_string", lambda *a, **k: seen.append(str(a[1])) or render(*a, **k))
+    name = RUN_FILES + "Dockerfile"
+    path = written(tmp_path, zst(honest.copy().with_run_file(name.removeprefix(layout.RUN), evil).tar()))
+    assert verify(Question(path)).verdict == "verified"
+    assert not canary.exists()
+    assert seen == []
+
+
+def test_113_an_engine_that_is_lost_while_it_builds_ends_typed_and_leaves_nothing(place: Path, tmp_path: Path) -> None:
+    lock, engine, shared = buildable(place), FakeEngine(), Store.open(tmp_path / "shared")
+    engine.die()
+    with pytest.raises(EngineLost) as caught, shared.temporary() as folder:
+        rebuild_cell(engine, Store.open(folder / "store"), lock, place, lambda _: None)
+    assert caught.value.exit_code == 4
+    assert list((shared.root / "tmp").iterdir()) == []
+
+
+def test_114_a_full_disk_leaves_nothing(made: Author, tmp_path: Path) -> None:
+    import errno
+
+    shared = Store.open(tmp_path / "shared")
+
+    def half() -> None:
+        with shared.temporary() as folder:
+            (folder / "half").write_bytes(b"x" * 1000)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreFull):
+        half()
+    assert list((shared.root / "tmp").iterdir()) == []
+    assert list((shared.root / "blobs").iterdir()) == []
+    assert made.folder.sealed
+
+
+def test_115_what_chooses_another_engine_is_named_and_no_value_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///canary.sock")
+    monkeypatch.setenv("https_proxy", "http://user:canary@proxy")
+    said = io.StringIO()
+    names = say_environment(Output(stderr=said))
+    assert {"DOCKER_HOST", "https_proxy"} <= set(names)
+    assert "DOCKER_HOST is set" in said.getvalue()
+    assert "canary" not in said.getvalue()
+
+
+def test_116_nothing_of_a_build_asks_for_buildx() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "toolkit").rglob("*.py"))
+    assert "buildx" not in sources
+    assert "BUILDKIT" not in sources.upper().replace("BUILDKIT_", "BUILDKIT")
+
+
+def test_117_an_engine_that_is_too_old_is_told_by_its_version() -> None:
+    with pytest.raises(EngineTooOld, match=r"1\.24") as caught:
+        FakeEngine(api_version="1.24").facts()
+    assert caught.value.exit_code == 4
+
+
+# -- re-run
+
+
+def wish(path: Path, *allow: str) -> Wish:
+    return Wish(Question(path), True, allow, "", None, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("read_only: true", "read_only: false", "compose.read_only"),
+        ('user: "65534:65534"', 'user: "0:0"', "compose.user"),
+        ("    cap_drop: [ALL]", "    cap_drop: [ALL]\n    extra_hosts: [x]", "compose.extra_hosts"),
+    ],
+)
+def test_118_a_departure_is_named_and_refused_unless_allowed_by_that_name(
+    honest: Honest, tmp_path: Path, old: str, new: str, name: str
+) -> None:
+    compose = RUN_FILES + "compose.yaml"
+    text = honest.files[compose].decode()
+    assert old in text
+    changed = honest.copy().with_run_file(compose.removeprefix(layout.RUN), text.replace(old, new).encode())
+    path = written(tmp_path, zst(changed.tar()))
+    found = verify(Question(path))
+    assert (found.verdict, found.differences[0].split(":")[0]) == ("verified", name)
+    with pytest.raises(ArchiveInvalid, match="departs") as caught:
+        _may_run(found, wish(path))
+    assert f"--allow {name}" in caught.value.remedy
+    with pytest.raises(ArchiveInvalid):
+        _may_run(found, wish(path, "compose.something_else"))
+    _may_run(found, wish(path, name, "rerun.sh"))  # the set-up that the script fills in names the file's digest
+
+
+def test_119_more_cpus_than_there_are(made: Author, tmp_path: Path) -> None:
+    done = repro(
+        "rerun", str(made.archive()), "--accept-unverified", "--cpus", "0-4095", "--json",
+        "--store", str(tmp_path / "store"), "--runs", str(tmp_path / "runs"),
+    )  # fmt: skip
+    assert (done.returncode, json.loads(done.stdout)["code"]) == (3, 3), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+    assert list((tmp_path / "store" / "tmp").iterdir()) == []
+
+
+def test_119_the_forecast_says_so_before_anything_is_run(honest: Honest, tmp_path: Path) -> None:
+    changed = honest.copy()
+    plan = json.loads(changed.files["run/plan.json"])
+    for cell in plan["cells"]:
+        cell["cpus"] = "0-4095"
+    changed.with_run_file("plan.json", json.dumps(plan).encode())
+    found = verify(Question(written(tmp_path, zst(changed.tar()))))
+    assert any(line.startswith("unfit") and "CPUs" in line for line in found.forecast), found
+
+
+def test_120_a_memory_node_that_is_not_here_is_a_difference_that_is_shown(made: Author) -> None:
+    from dataclasses import replace
+
+    from toolkit.host.topology import read_topology
+
+    plan = read_plan(made.folder)
+    plan = replace(plan, cells=tuple(replace(cell, mems="7") for cell in plan.cells))
+    moved, differences = _placed(plan, read_topology(), "")
+    assert moved.cells[0].mems != "7"
+    assert [(one.what, one.meaning) for one in differences] == [("placement", "explanatory")]
+    assert "node 7" in differences[0].original
+    with pytest.raises(HostUnfit):
+        _placed(plan, read_topology(), "4095")
+
+
+def test_129_a_journal_that_was_cut_or_forged_is_noticed_by_every_reader(honest: Honest, tmp_path: Path) -> None:
+    name = next(one for one, data in honest.files.items() if one.endswith((".pb", "ledger.json")) and data)
+    for spoil in (lambda data: data[:-7], lambda data: b"forged" + data[6:]):
+        changed = honest.copy()
+        changed.files[name] = spoil(changed.files[name])
+        assert verify(Question(written(tmp_path, zst(changed.tar())))).verdict == "tampered"
+
+
+def test_133_a_key_that_a_program_echoed_is_named_before_the_archive_goes_out(tmp_path: Path) -> None:
+    from toolkit.archive.make import contents
+    from toolkit.canonical import sha256_file
+
+    mine = author(tmp_path)
+    log = next(iter(mine.folder.path.glob("attempts/*/*"))) / "stderr.log"
+    log.write_text("Authorization: Bearer sk-" + "a" * 40 + "\n")
+    manifest = json.loads((mine.folder.path / "manifest.json").read_text())
+    manifest["files"][log.relative_to(mine.folder.path).as_posix()] = {
+        "sha256": sha256_file(log), "size_bytes": log.stat().st_size,
+    }  # fmt: skip
+    (mine.folder.path / "manifest.json").write_text(json.dumps(manifest))
+    (mine.folder.path / "manifest.json.sha256").write_text(
+        f"{sha256_file(mine.folder.path / 'manifest.json')}  manifest.json\n"
+    )
+    warnings = contents(mine.folder, mine.store).warnings
+    assert any("stderr.log holds something like a key" in warning for warning in warnings)
+    assert not any("sk-" in warning for warning in warnings)
+
+
+def test_137_two_verifications_at_once_are_both_right(made: Author, honest: Honest, tmp_path: Path) -> None:
+    good, bad = made.archive(), written(tmp_path, zst(honest.copy().tar()[:-600]))
+    answers: dict[int, str] = {}
+
+    def ask(number: int, path: Path) -> None:
+        answers[number] = json.loads(repro("verify", str(path), "--json").stdout)["verdict"]
+
+    threads = [threading.Thread(target=ask, args=(at, path)) for at, path in enumerate((good, bad))]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert answers == {0: "verified", 1: "tampered"}
+
+
+def test_139_a_model_of_the_author_s_own_is_asked_for_and_held_against_its_digest(made: Author, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from toolkit.cli.rerunning import required_model
+    from toolkit.model.plan import ModelFile
+
+    plan, other = read_plan(made.folder), tmp_path / "m.gguf"
+    own = ModelFile(name="m.gguf", sha256="ab" * 32, size_bytes=5)
+    plan = replace(plan, cells=tuple(replace(cell, model_file=own) for cell in plan.cells))
+    with pytest.raises(UsageError, match=r"m\.gguf|model"):
+        required_model(plan, None)
+    other.write_bytes(b"GGUF5")
+    with pytest.raises(ReproError, match=r"m\.gguf|model"):
+        required_model(plan, other)
+
+
+@pytest.mark.parametrize("year", [1970, 2106])
+def test_140_the_clock_may_be_wrong(made: Author, monkeypatch: pytest.MonkeyPatch, year: int) -> None:
+    import toolkit.verify.run as module
+
+    now = time.struct_time((year, 2, 7, 6, 28, 15, 0, 38, 0))
+
+    class Clock:
+        strftime = staticmethod(time.strftime)
+        gmtime = staticmethod(lambda: now)
+
+    monkeypatch.setattr(module, "time", Clock)
+    found = verify(Question(made.archive()))
+    assert found.verdict == "verified"
+    assert any("future" in warning for warning in found.warnings) == (year == 1970)
+
+
+def test_140_mask_locale_and_a_folder_that_nobody_may_write_to(made: Author, tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        done = repro("verify", str(made.archive()), LC_ALL="C", LANG="C", TZ="Asia/Tokyo", PYTHONUTF8="0")
+        assert (done.returncode, done.stderr) == (0, "")
+        again = repro("archive", str(made.folder.path), "-o", str(tmp_path / "b.tar.zst"), "--store",
+                      str(made.store.root), LC_ALL="C")  # fmt: skip
+        assert again.returncode == 0, again.stderr
+    finally:
+        os.umask(old)
+    assert (tmp_path / "b.tar.zst").read_bytes() == made.archive().read_bytes()
+    nowhere = repro(
+        "archive", str(made.folder.path), "-o", "/proc/a.tar.zst", "--store", str(made.store.root), "--json"
+    )
+    assert (nowhere.returncode, json.loads(nowhere.stdout)["code"]) == (2, 2)
+
+
+# -- the author's side
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from toolkit.verify.run import Question, opened, verify_stream
+from toolkit.archive.adopt import unpack_run, adopt_images
+from toolkit.archive.stranger import read_lock_of
+from toolkit.fetch.store import Store
+archive, root = Path(sys.argv[1]), Path(sys.argv[2])
+count = calls = 0
+def killing(function):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+def files(*folders):
+    return [str(path) for name in folders for path in (root / name).rglob("*") if path.is_file()]
+def restore():
+    with opened(archive) as stream:
+        found, scan = verify_stream(stream, Question(archive))
+        for name in ("write", "mkdir", "replace", "rename", "fsync", "link", "open"):
+            setattr(os, name, killing(getattr(os, name)))
+        with Store.open(root).temporary() as place:
+            run = unpack_run(stream, scan, place, found.archive["run"])
+            adopt_images(place, read_lock_of(run.path))
+def ended(moment):
+    global count
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        count = moment
+        restore()
+        print(calls, file=open(sys.argv[3], "w"))
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+Store.open(root)
+assert ended(0) == 0
+total = int(open(sys.argv[3]).read())
+for moment in [1, 2, 3, *range(5, total, max(1, total // 20)), total]:
+    assert ended(moment) == signal.SIGKILL, moment
+    assert files("blobs", "records") == [], moment
+    for left in (root / "tmp").iterdir():
+        if not (left / ".owner").exists():  # killed before it held its lock: an hour of grace
+            os.utime(left, (0, 0))
+    Store.open(root)
+    assert list((root / "tmp").iterdir()) == [], moment
+print(total)
+"""
+
+
+def test_136_141_a_kill_at_any_write_of_a_restore_leaves_nothing_and_the_next_command_cleans_up(
+    made: Author, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(made.archive()), str(tmp_path / "store"), str(tmp_path / "count")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
+
+
+def test_143_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    mine = author(tmp_path)
+    plan = mine.folder.path / "plan.json"
+    name = next(path for path in mine.folder.path.rglob("readback.json"))
+    name.unlink()
+    name.mkdir()
+    with pytest.raises((ArchiveInvalid, UsageError), match=r"readback\.json"):
+        mine.contents()
+    assert plan.exists()
+
+
+def test_144_no_shell_and_no_pipe_of_a_shell_hides_an_error() -> None:
+    for path in (ROOT / "toolkit").rglob("*.py"):
+        text = path.read_text()
+        assert "shell=True" not in text, path
+        assert "os.system(" not in text, path
+        assert "os.popen(" not in text, path
+
+
+def test_a_blob_that_a_lock_names_and_the_archive_lacks_is_incomplete(place: Path) -> None:
+    lock = read_lock_of(place / "run")
+    digest = lock["cells"][CELL]["images"]["sdk"]["identity"]["diff_ids"][1]
+    (place / layout.blob(digest)).unlink()
+    with pytest.raises(Refused) as caught:
+        adopt_images(place, lock)
+    assert caught.value.verdict == "incomplete"
+
+
+def test_063_an_older_run_that_was_sent_again_is_unsafe_when_a_date_is_given(made: Author) -> None:
+    from toolkit.cli.verify import question_of
+
+    path = made.archive()
+    for date, verdict in (
+        ("2026-11-22", "verified"), ("2026-11-24", "unsafe"), ("2026-11-23T12:15:30Z", "verified"),
+        ("2026-11-23T12:15:31Z", "unsafe"), ("2026-11-23T14:15:31+02:00", "unsafe"),
+    ):  # fmt: skip
+        found = verify(question_of(path, None, None, not_before=date))
+        assert (date, found.verdict) == (date, verdict)
+    done = repro("verify", str(path), "--not-before", "2026-11-24", "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (6, "unsafe")
+    with pytest.raises(UsageError, match="no date"):
+        question_of(path, None, None, not_before="yesterday")
