@@ -183,7 +183,7 @@ def _watched(engine: Engine, container: str, out: Path, title: str, limits: Limi
         code = engine.wait(container, min(left, _LOOK_SECONDS))
         if code is not None:
             return code
-        if any(_taken(place) > limits.disk_bytes for place in places):
+        if any(_taken(place) >= limits.disk_bytes for place in places):
             raise _too_much(title, limits)
         if shutil.disk_usage(out).free < _RESERVE_BYTES:
             raise _stopped(title, f"the disk has less than {_RESERVE_BYTES} bytes left", "free some space")
