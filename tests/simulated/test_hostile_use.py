@@ -141,7 +141,7 @@ def buildable(place: Path) -> dict[str, Any]:
     return {**lock, "targets": {}, "recipes": {}}
 
 
-def test_103_what_differs_is_named_by_layer_and_file(made: Author, tmp_path: Path) -> None:
+def test_103_105_what_differs_is_named_by_layer_and_file(made: Author, tmp_path: Path) -> None:
     from dataclasses import replace
 
     from toolkit.archive.images import run_images
@@ -419,6 +419,18 @@ def test_120_a_memory_node_that_is_not_here_is_a_difference_that_is_shown(made: 
     assert "node 7" in differences[0].original
     with pytest.raises(HostUnfit):
         _placed(plan, read_topology(), "4095")
+
+
+def test_121_a_seccomp_profile_that_is_not_ours_is_named(honest: Honest, tmp_path: Path) -> None:
+    name = RUN_FILES + "seccomp.json"
+    text = honest.files[name].decode()
+    assert '"getpid"' in text
+    changed = honest.copy().with_run_file(name.removeprefix(layout.RUN), text.replace('"getpid"', '"gtpid"').encode())
+    path = written(tmp_path, zst(changed.tar()))
+    found = verify(Question(path))
+    assert any(one.startswith("seccomp: ") for one in found.differences)
+    with pytest.raises(ArchiveInvalid, match="departs"):
+        _may_run(found, wish(path))
 
 
 def test_129_a_journal_that_was_cut_or_forged_is_noticed_by_every_reader(honest: Honest, tmp_path: Path) -> None:
