@@ -37,8 +37,13 @@ def seats(plan: Json) -> tuple[set[int], set[int]]:
 
 def test_two_lanes_side_by_side_and_no_third(machine: Machine, tmp_path: Path) -> None:
     # A command takes such a machine a quarter of a minute before it asks for a lane: the others hold theirs longer.
-    first = machine.start(machine.repro(f"{LAUNCH} --duration 90 --json"))
-    second = machine.start(machine.repro(f"{LAUNCH} --duration 90 --json"))
+    command = machine.repro(f"{LAUNCH} --duration 90 --json")
+    with machine.start(command) as first, machine.start(command) as second:
+        side_by_side(machine, first, second, tmp_path)
+
+
+def side_by_side(machine: Machine, first: subprocess.Popen[str], second: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Two that measure at once, a third that is refused, and what the two were given."""
     until(first, "measuring")
     until(second, "measuring")
     refused = machine.document(f"{LAUNCH} --duration 10 --wait 0", code=BUSY)

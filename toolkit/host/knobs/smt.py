@@ -36,7 +36,7 @@ class Siblings(Knob):
     def show(self) -> str:
         others = self._others()
         state = self.around.text(_CONTROL) or "on"
-        named = format_cpulist(self.around.measured())
+        named = format_cpulist(self.around.measured()) or "asked for"
         return f"{state}; the other thread of CPU {named} is {format_cpulist(others) if others else 'not online'}"
 
     def advise(self) -> Advice:

@@ -129,13 +129,14 @@ func checkWrapped(args []string) error {
 	return nil
 }
 
-// Polling for numactl's exec happens before the program works, so it may be quick.
+// Polling for numactl's exec happens before the program works, so it may be quick. The limit is for a slow machine (on
+// an emulated one numactl took more than 2 s): read earlier, its memory policy would look like a broken limit.
 const (
 	execPoll  = time.Millisecond
-	execLimit = 2 * time.Second
+	execLimit = 20 * time.Second
 )
 
-// AwaitExec waits until numactl has become the program; false when it did not within 2 s or the child ended.
+// AwaitExec waits until numactl has become the program; false when it did not within 20 s or the child ended.
 // ForkExec itself returns during the first exec: the kernel closes descriptors before it has laid out the new stack.
 func AwaitExec(root kernelfs.Root, pid int, args []string) bool {
 	wrapper := ""
