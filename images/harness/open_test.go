@@ -233,20 +233,27 @@ func TestDispatchIsFarBelowAMillisecond(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a timing test")
 	}
+	// A busy machine can only make it worse, and time.Sleep never reaches this: a third of its sends are later.
+	best, most := 0.0, 5
+	for attempt := 0; attempt < most && best < 0.8; attempt++ {
+		best = max(best, shareWithin(t, time.Millisecond))
+	}
+	if best < 0.8 {
+		t.Errorf("at best %.0f %% of the sends within 1 ms, in %d attempts", 100*best, most)
+	}
+}
+
+// shareWithin is the share of the sends of a short drive that were dispatched within a time of their schedule.
+func shareWithin(t *testing.T, limit time.Duration) float64 {
+	t.Helper()
 	w := chatWorkload("x")
 	w.RateHz, w.WarmupSeconds, w.DurationSeconds = 500, 0.2, 1
-	var late []float64
+	within, all := 0, 0
 	for _, r := range rowsOf(launch(t, w, fake{good})) {
-		late = append(late, r[2].(float64)-r[1].(float64))
-	}
-	below := 0
-	for _, ns := range late {
-		if ns < float64(time.Millisecond) {
-			below++
+		all++
+		if r[2].(float64)-r[1].(float64) < float64(limit) {
+			within++
 		}
 	}
-	// The median is robust on a shared machine; with time.Sleep a third of the sends would be later than this.
-	if below*10 < len(late)*8 {
-		t.Errorf("only %d of %d sends within 1 ms", below, len(late))
-	}
+	return float64(within) / float64(all)
 }

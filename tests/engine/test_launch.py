@@ -92,7 +92,7 @@ def test_exactly_one_window_per_launch_with_its_numbers(done: Done) -> None:
         (window,) = result["windows"]
         assert window["end_ns"] - window["start_ns"] == 10_000_000_000
         values = {name: entry["value"] for name, entry in window["metrics"].items()}
-        assert 0.14 < values["lat.sched.p95_seconds"] < 2
+        assert 0.14 < values["lat.sched.p95_seconds"] < 30
         assert 25 < values["qps.ok_hz"] < 60
         assert values["gc.pause.total_seconds"] >= 0
         assert values["gc.cycles"] >= 0
