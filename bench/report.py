@@ -24,6 +24,7 @@ ORDER = (
     "harness_overhead",
     "rebuild",
     "launch_wall",
+    "archive",
 )
 GIB = 1024**3
 HEAD = """# Performance

@@ -26,6 +26,7 @@ FULL = {
     "measuring_effect": ["--rounds", "6"],
     "generator": ["--rounds", "4", "--seconds", "2"],
     "doctor": ["--rounds", "20"],
+    "archive": ["--rounds", "7"],
 }
 QUICK = {
     "help_cpu": ["--rounds", "5"],
@@ -38,6 +39,7 @@ QUICK = {
     "measuring_effect": ["--rounds", "1", "--seconds", "2"],
     "generator": ["--rounds", "1", "--seconds", "1"],
     "doctor": ["--rounds", "3"],
+    "archive": ["--rounds", "2", "--megabytes", "30", "100"],
 }
 
 

@@ -32,6 +32,9 @@ def verify(
     through: Annotated[
         str, typer.Option(metavar="STAGE", help="The last stage to look at, by number or name.")
     ] = "host",
+    every_check: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every check, not only a failed one.")
+    ] = False,
     json_mode: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -42,7 +45,8 @@ def verify(
         question = question_of(file, sha256, signer, identity, not_before=not_before, through=_stage(through))
         found = check(question)
         output.document(found.to_json())
-        print_stages(found, file, output)
+        print_stages(found, output, every_check=every_check)
+        print_answer(found, file, signer, output)
         if found.exit_code:
             raise typer.Exit(found.exit_code)
 
@@ -116,22 +120,60 @@ def _stage(text: str) -> int:
     )
 
 
-def print_stages(found: Verification, file: Path, output: Output) -> None:
+def print_stages(found: Verification, output: Output, *, every_check: bool) -> None:
+    """One line per stage; the checks themselves where one failed, or all with ``every_check``."""
     for stage in found.stages:
-        output.data(f"{stage.n} {stage.name}: {stage.verdict}")
+        counted = "" if stage.verdict != "verified" else f", {_count(len(stage.checks), 'check')}"
+        output.data(f"{stage.n} {stage.name}: {stage.verdict}{counted}")
         for check in stage.checks:
-            mark = "ok" if check.ok else "NO"
-            what = check.found if check.ok else f"expected {check.expected}, found {check.found}"
-            output.data(f"    {mark} {check.what}: {what}")
+            if not check.ok:
+                output.data(f"    NO {check.what}: expected {check.expected}, found {check.found}")
+            elif every_check:
+                output.data(f"    ok {check.what}: {check.found}")
+            elif stage.name == "host":
+                output.data(f"    {check.found}")
     for warning in found.warnings:
         output.data(f"warning: {warning}")
     for difference in found.differences:
         output.data(f"departure from the baseline: {difference}")
+
+
+def print_answer(found: Verification, file: Path, signer: Path | None, output: Output) -> None:
+    """What it is, whose it is, and what to type next."""
+    from toolkit.units import size
+    from toolkit.verify.report import STAGES
+
+    archive, last = found.archive, found.stages[-1]
+    if "sha256" in archive:
+        output.data(f"\nfile: {size(archive['size_bytes'])}, {archive['members']} files, sha256 {archive['sha256']}")
+    if archive["run"]:
+        left_out = "".join(f", without {part}" for part in archive["without"])
+        output.data(f"run: {archive['run']}{left_out}")
     author = {
         "verified": f"signed by a key that you named, {found.signer}",
         "unverified": f"signed by {found.signer}, a key that only the archive names: compare it with the author's",
         "unsigned": "unsigned: nobody can tell who made it",
     }[found.author]
-    output.data(f"\nverdict: {found.verdict}; author: {author}")
-    if found.verdict == "verified":
-        output.data(f"next: repro rerun {file}")
+    if found.verdict != "verified" and last.n <= STAGES.index("signature"):
+        author = "not known: the signature was not reached, or does not hold"
+    so_far = (
+        "" if found.verdict != "verified" or last.n == len(STAGES) - 1 else f" through stage {last.n} ({last.name})"
+    )
+    output.data(f"verdict: {found.verdict}{so_far}; author: {author}")
+    output.data(_next(found, file, signer, so_far=so_far))
+
+
+def _next(found: Verification, file: Path, signer: Path | None, *, so_far: str) -> str:
+    if found.verdict != "verified":
+        return "next: ask for the file again and compare its sha256 with the author's; nothing in it was executed"
+    if so_far:
+        return f"next: repro verify {file}"
+    if "images" in found.archive["without"]:
+        return f"next: repro diff RUN {file}; it holds no images, so it cannot be run"
+    trust = {"verified": f" --signer {signer}", "unverified": " --signer THEIR.pub", "unsigned": " --accept-unverified"}
+    allowed = "".join(f" --allow {name}" for name in dict.fromkeys(one.split(":")[0] for one in found.differences))
+    return f"next: repro rerun {file}{trust[found.author]}{allowed}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

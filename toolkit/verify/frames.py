@@ -6,12 +6,12 @@ and the frame's end is known exactly: bytes after it are somebody else's.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from toolkit.archive import layout
+from toolkit.verify.hashing import Digest, Hashing
 from toolkit.verify.report import Refused
 
 _PIECE_BYTES = 128 * 1024
@@ -27,16 +27,19 @@ class Transport:
 
     ``as_written``: the frame's header is the one that our writer gives it; a file that somebody compressed anew, or
     whose header was changed without changing what it unpacks to, has another.
-    ``first``: the names with one of which a plain tar of ours begins.
+    ``first``: the names with one of which a plain tar of ours begins. ``hashing``: who digests the transport bytes, if
+    not this thread.
 
     Raises Refused (stage 0): ``malformed`` for what is no archive, ``tampered`` for a file that was cut or added to,
     ``unsafe`` for one that would take more memory or space than an archive of ours can need.
     """
 
-    def __init__(self, stream: BinaryIO, first: Sequence[str] = (layout.INDEX,)) -> None:
+    def __init__(
+        self, stream: BinaryIO, first: Sequence[str] = (layout.INDEX,), hashing: Hashing | None = None
+    ) -> None:
         self._stream = stream
         self._starts = tuple(name.encode() + b"\0" for name in first)
-        self._state = hashlib.sha256()
+        self._state = Digest(hashing)
         self.size_bytes = 0
         self.content_bytes = 0
         self.compression = "none"

@@ -16,10 +16,6 @@ from toolkit.errors import UsageError
 from toolkit.verify.names import shown
 from toolkit.verify.report import STAGES, Author, Refused, Stage, Verdict, Verification
 from toolkit.verify.scan import Scan, scan
-from toolkit.verify.stages.host import forecast
-from toolkit.verify.stages.images import check_images
-from toolkit.verify.stages.manifest import check_content, check_manifests
-from toolkit.verify.stages.policy import check_policy
 from toolkit.verify.stages.signature import Expected, check_signature
 
 LAST = len(STAGES) - 1
@@ -154,7 +150,10 @@ def _signature(bench: _Bench, _stream: BinaryIO) -> None:
     bench.author, bench.signer = check_signature(bench.begin(2), _scan(bench), bench.question.signers)
 
 
+# A stage is imported when it is reached: policy alone (the planner, the templates) takes longer than reading 30 MB.
 def _manifests(bench: _Bench, _stream: BinaryIO) -> None:
+    from toolkit.verify.stages.manifest import check_manifests
+
     stage, wanted = bench.begin(3), bench.question.not_before
     bench.documents = check_manifests(stage, _scan(bench))
     began = str(bench.documents["index"]["run"]["id"])[:15]
@@ -165,18 +164,26 @@ def _manifests(bench: _Bench, _stream: BinaryIO) -> None:
 
 
 def _content(bench: _Bench, _stream: BinaryIO) -> None:
+    from toolkit.verify.stages.manifest import check_content
+
     check_content(bench.begin(4), _scan(bench), bench.documents)
 
 
 def _images(bench: _Bench, _stream: BinaryIO) -> None:
+    from toolkit.verify.stages.images import check_images
+
     bench.warnings += check_images(bench.begin(5), _scan(bench), bench.documents)
 
 
 def _policy(bench: _Bench, _stream: BinaryIO) -> None:
+    from toolkit.verify.stages.policy import check_policy
+
     bench.differences += check_policy(bench.begin(6), _scan(bench), bench.documents)
 
 
 def _host(bench: _Bench, _stream: BinaryIO) -> None:
+    from toolkit.verify.stages.host import forecast
+
     transport = _scan(bench).transport
     bench.forecast += forecast(bench.begin(7), bench.documents, transport.content_bytes if transport else 0)
 

@@ -5,13 +5,13 @@ What the pass sees is kept as facts; which of them fails first is for the stages
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from toolkit.archive import layout
 from toolkit.verify.frames import Transport
+from toolkit.verify.hashing import Hashing
 from toolkit.verify.headers import BLOCK, Header, read_header
 from toolkit.verify.layers import LayerWalk
 from toolkit.verify.names import Names, shown
@@ -82,7 +82,12 @@ class Source:
 
 def scan(stream: BinaryIO) -> Scan:
     """Read an archive through. Raises Refused of stage 0 or 1."""
-    found = Scan(transport=Transport(stream))
+    with Hashing() as hashing:
+        return _scan(stream, hashing)
+
+
+def _scan(stream: BinaryIO, hashing: Hashing) -> Scan:
+    found = Scan(transport=Transport(stream, hashing=hashing))
     assert found.transport is not None  # noqa: S101 -- for the type checker
     source, names = Source(found.transport.pieces()), Names()
     layers: frozenset[str] = frozenset()
@@ -96,7 +101,7 @@ def scan(stream: BinaryIO) -> Scan:
         header = read_header(block)
         names.add(header.name)
         _within_limits(header, names, found)
-        _member(header, source, found, layers)
+        _member(header, source, found, layers, hashing)
         if header.name == layout.INDEX:
             layers = frozenset(layout.blob(one) for one in layer_digests(found.documents[layout.INDEX]))
 
@@ -116,9 +121,9 @@ def _within_limits(header: Header, names: Names, found: Scan) -> None:
             raise Refused(_STAGE, "unsafe", what, f"at most {limit}", str(count))
 
 
-def _member(header: Header, source: Source, found: Scan, layers: frozenset[str]) -> None:
+def _member(header: Header, source: Source, found: Scan, layers: frozenset[str], hashing: Hashing) -> None:
     """Hash one member's content; keep it where it is small and wanted, walk it where it is a layer."""
-    state = hashlib.sha256()
+    state = hashing.digest()
     kept = bytearray() if _wanted(header) else None
     walk = LayerWalk() if header.name in layers else None
     left = header.size

@@ -35,7 +35,7 @@ def forecast(stage: Stage, documents: dict[str, Any], content_bytes: int) -> lis
 def _machine() -> list[str]:
     machine, system = platform.machine(), platform.system()
     lines = [
-        f"ok: a {machine} machine"
+        f"ok: the machine is {machine}"
         if machine.lower() in _MACHINES
         else f"unfit: the images are for x86-64, this is {machine}"
     ]
@@ -61,4 +61,5 @@ def _cpus(cells: tuple[CellPlan, ...]) -> list[str]:
 def _cost(cells: tuple[CellPlan, ...], content_bytes: int) -> str:
     seconds = sum((cell.planned_seconds + _START_SECONDS) * cell.launches for cell in cells)
     memory = max(cell.memory_bytes + cell.backend_memory_bytes for cell in cells)
-    return f"it takes about {seconds / 60:.0f} min, {size(memory)} of memory and {size(2 * content_bytes)} of disk"
+    time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"it takes about {time}, {size(memory)} of memory and {size(2 * content_bytes)} of disk"
