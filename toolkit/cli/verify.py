@@ -154,7 +154,7 @@ def print_answer(found: Verification, file: Path, signer: Path | None, output: O
         "unverified": f"signed by {found.signer}, a key that only the archive names: compare it with the author's",
         "unsigned": "unsigned: nobody can tell who made it",
     }[found.author]
-    if found.verdict != "verified" and last.n <= STAGES.index("signature"):
+    if last.n < STAGES.index("signature") + (found.verdict != "verified"):
         author = "not known: the signature was not reached, or does not hold"
     so_far = (
         "" if found.verdict != "verified" or last.n == len(STAGES) - 1 else f" through stage {last.n} ({last.name})"
@@ -164,6 +164,8 @@ def print_answer(found: Verification, file: Path, signer: Path | None, output: O
 
 
 def _next(found: Verification, file: Path, signer: Path | None, *, so_far: str) -> str:
+    if found.verdict == "malformed" and found.stages[-1].n == 0:
+        return "next: name a file that 'repro archive' wrote; nothing in this one was executed"
     if found.verdict != "verified":
         return "next: ask for the file again and compare its sha256 with the author's; nothing in it was executed"
     if so_far:

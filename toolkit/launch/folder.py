@@ -205,6 +205,12 @@ def resolve_run(runs: Path, text: str) -> RunFolder:
     direct = Path(text)
     if (direct / "plan.json").exists():
         return RunFolder(direct.resolve())
+    if direct.is_file():
+        raise UsageError(
+            f"{text} is a file, not a run",
+            "this command reads run folders",
+            "of an archive: 'zstd -dc FILE | tar -x', then name the folder run/; rerun, rebuild and diff take the file",
+        )
     folders = run_folders(runs)
     if text == "last" and folders:
         return folders[-1]
@@ -213,7 +219,9 @@ def resolve_run(runs: Path, text: str) -> RunFolder:
         return matches[0]
     names = ", ".join(folder.id for folder in (matches or folders)[-5:]) or "none"
     raise UsageError(
-        f"no run '{text}'" if not matches else f"'{text}' fits {len(matches)} runs",
+        (f"no run '{text}', and no file" if "." in text else f"no run '{text}'")
+        if not matches
+        else f"'{text}' fits {len(matches)} runs",
         f"runs in '{runs}': {names}",
         "'repro list runs' shows all of them",
     )
