@@ -15,6 +15,7 @@ from toolkit.verify.hashing import Digest, Hashing
 from toolkit.verify.report import Refused
 
 _PIECE_BYTES = 128 * 1024
+_READ_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _RESERVED_BLOCK, _RLE_BLOCK = 3, 1
@@ -40,6 +41,7 @@ class Transport:
         self._stream = stream
         self._starts = tuple(name.encode() + b"\0" for name in first)
         self._state = Digest(hashing)
+        self._held = memoryview(b"")
         self.size_bytes = 0
         self.content_bytes = 0
         self.compression = "none"
@@ -75,8 +77,10 @@ class Transport:
             raise Refused(0, "unsafe", "what the file unpacks to", limit, f"more, after {self.content_bytes} bytes")
 
     def _read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._state.update(data)
+        while len(self._held) < size and (more := self._stream.read(_READ_BYTES)):
+            self._state.update(more)
+            self._held = memoryview(bytes(self._held) + more if self._held else more)
+        data, self._held = bytes(self._held[:size]), self._held[size:]
         self.size_bytes += len(data)
         return data
 

@@ -12,10 +12,12 @@ import threading
 from types import TracebackType
 from typing import Self
 
-_WAITING_PIECES = 32
-"""Of at most 128 KiB each: 4 MiB."""
-_SMALL_BYTES = 16 * 1024
-"""Handing over a shorter piece takes longer than digesting it."""
+_HANDED_BYTES = 512 * 1024
+"""So much is handed over at once: less, and the handing over takes longer than the digesting."""
+_WAITING = 8
+"""Hand-overs that may wait: 4 MiB of both digests together, and what each still gathers."""
+
+Pieces = list[bytes | memoryview]
 
 
 class Digest:
@@ -24,25 +26,33 @@ class Digest:
     def __init__(self, hashing: Hashing | None = None) -> None:
         self._state = hashlib.sha256()
         self._hashing = hashing
+        self._gathered: Pieces = []
+        self._gathered_bytes = 0
         self._behind = False
 
     def update(self, piece: bytes | memoryview) -> None:
         """The next bytes."""
-        if self._hashing is None or (len(piece) < _SMALL_BYTES and not self._behind):
+        if self._hashing is None:
             self._state.update(piece)
-        else:
-            self._behind = True
-            self._hashing.put(self, piece)
+            return
+        self._gathered.append(piece)
+        self._gathered_bytes += len(piece)
+        if self._gathered_bytes >= _HANDED_BYTES:
+            self._hashing.put(self, self._gathered)
+            self._gathered, self._gathered_bytes, self._behind = [], 0, True
 
-    def digest_now(self, piece: bytes | memoryview) -> None:
-        """Called by the thread alone."""
-        self._state.update(piece)
+    def digest(self, pieces: Pieces) -> None:
+        """Digest them now: by the thread, or by the reader when the thread is through with all before."""
+        for piece in pieces:
+            self._state.update(piece)
 
     def hexdigest(self) -> str:
         """Of everything fed so far. Waits for the thread."""
         if self._behind and self._hashing is not None:
             self._hashing.settle()
             self._behind = False
+        self.digest(self._gathered)
+        self._gathered, self._gathered_bytes = [], 0
         return self._state.hexdigest()
 
 
@@ -50,9 +60,7 @@ class Hashing:
     """The thread, for the length of a ``with``. Digests made by it stay readable afterwards."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[Digest, bytes | memoryview] | threading.Event | None] = queue.Queue(
-            _WAITING_PIECES
-        )
+        self._queue: queue.Queue[tuple[Digest, Pieces] | threading.Event | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
         self._problem: BaseException | None = None
 
@@ -60,9 +68,9 @@ class Hashing:
         """A new sha256."""
         return Digest(self)
 
-    def put(self, digest: Digest, piece: bytes | memoryview) -> None:
-        """Digest it when its turn comes. Waits while too much is waiting."""
-        self._queue.put((digest, piece))
+    def put(self, digest: Digest, pieces: Pieces) -> None:
+        """Digest them when their turn comes. Waits while too much is waiting."""
+        self._queue.put((digest, pieces))
 
     def settle(self) -> None:
         """Wait until all that was put is digested. Raises what the thread met (MemoryError)."""
@@ -79,7 +87,7 @@ class Hashing:
                 item.set()
             elif self._problem is None:
                 try:
-                    item[0].digest_now(item[1])
+                    item[0].digest(item[1])
                 except BaseException as problem:  # noqa: BLE001 -- the reader must not wait for a thread that ended
                     self._problem = problem
 
