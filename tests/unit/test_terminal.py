@@ -173,3 +173,23 @@ def test_gates_that_were_only_recorded_are_named() -> None:
         {"n": 1, "attempt": 1, "valid": True, "windows": 1, "tainted_windows": 0, "recorded": ["drops", "dispatch"]}
     )
     assert line == "launch 1: valid, 1 window; not met, but only recorded: drops, dispatch"
+
+
+def test_seventy_rows_that_nobody_saw_are_a_number_and_not_a_page(tmp_path: Path) -> None:
+    folder = sealed_run(tmp_path)
+    document = show_document(folder)
+    names = [f"row.{number}" for number in range(70)]
+    document["grade"] = "D"
+    document["grade_reasons"] = [*(f"unwitnessed: sdk {name} (not seen)" for name in names * 2), "virtual machine"]
+    rows = [{"container": "sdk", "id": name, "requested": "x"} for name in names]
+    document["cells"][0]["unwitnessed"] = rows
+    out = io.StringIO()
+    show_run(document, read_plan(folder), Output(stdout=out))
+    lines = out.getvalue().splitlines()
+    assert lines[1] == "grade D: 70 limits unwitnessed, first sdk row.0 (not seen); virtual machine"
+    assert "unwitnessed sdk: 70 limits (row.0, row.1, row.2 ...; all with --json)" in lines
+
+    document["cells"][0]["unwitnessed"] = rows[:2]
+    few = io.StringIO()
+    show_run(document, read_plan(folder), Output(stdout=few))
+    assert "unwitnessed sdk row.1: asked x" in few.getvalue().splitlines()

@@ -21,6 +21,8 @@ from toolkit.canonical import sync_folder
 from toolkit.errors import InputMismatch, ReproError, UsageError
 
 _CHUNK_BYTES = 1 << 20
+_JOB_BYTES = 8 << 20
+"""What a thread of zstd works on at a time. Its own choice, 16 MiB, takes twice the memory for 0.05 % of the size."""
 
 
 class ArchiveDiskFull(ReproError):
@@ -45,7 +47,10 @@ def write_archive(target: Path, members: Sequence[Member], *, overwrite: bool = 
         import zstandard
 
         # Threads give the same frame for any number of them, and another one than no threads do: always threads.
-        compressor = zstandard.ZstdCompressor(level=layout.LEVEL, write_checksum=True, threads=_threads())
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            layout.LEVEL, write_checksum=True, threads=_threads(), job_size=_JOB_BYTES
+        )
+        compressor = zstandard.ZstdCompressor(compression_params=parameters)
         with compressor.stream_writer(stream, closefd=False) as sink:
             write_tar(sink, members)
 

@@ -73,7 +73,34 @@ def _heading(run: str, state: str, valid: bool, out: Output) -> None:
 
 
 def _grade(letter: str, reasons: list[str], out: Output) -> None:
-    out.data(f"grade {letter}" + (f": {'; '.join(reasons)}" if reasons else ""))
+    shown = _few(list(dict.fromkeys(reasons)))
+    out.data(f"grade {letter}" + (f": {'; '.join(shown)}" if shown else ""))
+
+
+_MOST_UNWITNESSED = 4
+"""Rows that are named one by one; a re-run by Docker alone has seventy that nobody saw."""
+
+
+def _few(reasons: list[str]) -> list[str]:
+    """The reasons of a grade, but of very many unwitnessed rows their number and the first."""
+    rows = [one for one in reasons if one.startswith("unwitnessed: ")]
+    if len(rows) <= _MOST_UNWITNESSED:
+        return reasons
+    first = rows[0].removeprefix("unwitnessed: ")
+    return [f"{len(rows)} limits unwitnessed, first {first}", *(one for one in reasons if one not in rows)]
+
+
+def _unwitnessed(rows: list[Json], out: Output) -> None:
+    if len(rows) <= _MOST_UNWITNESSED:
+        for row in rows:
+            out.data(f"unwitnessed {row['container']} {row['id']}: asked {row['requested']}")
+        return
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["container"], []).append(row["id"])
+    for container, found in names.items():
+        named = list(dict.fromkeys(found))
+        out.data(f"unwitnessed {container}: {len(named)} limits ({', '.join(named[:3])} ...; all with --json)")
 
 
 def _cell_heading(cell: CellPlan, out: Output) -> None:
@@ -115,8 +142,7 @@ def print_cell(
         out.data(launch_line(one, plan))
     for row in broken:
         out.data(f"BROKEN {row['container']} {row['id']}: asked {row['requested']}, found {row['effective']}")
-    for row in unwitnessed:
-        out.data(f"unwitnessed {row['container']} {row['id']}: asked {row['requested']}")
+    _unwitnessed(unwitnessed, out)
     if not any(one["valid"] for one in cell["launches"]):
         out.data("no numbers: no launch is valid")
         return
