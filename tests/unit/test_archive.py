@@ -257,3 +257,37 @@ def test_verify_needs_no_docker_no_grpc_and_no_module_of_linux(made: Author) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "verdict: verified" in done.stdout
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
+    from toolkit.cli.app import run
+
+    code = run(["verify", *words])
+    return code, capsys.readouterr().out.splitlines()
+
+
+def test_verify_says_one_line_a_stage_and_every_check_on_request(
+    made: Author, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(made.archive())
+    code, brief = said(capsys, path)
+    assert code == 0
+    assert brief[0] == "0 bytes: verified, 1 check"
+    assert not [line for line in brief if line.startswith("    ok ")]
+    assert brief[-1] == f"next: repro rerun {path} --accept-unverified"
+    _, long = said(capsys, path, "-v")
+    assert "    ok files that are listed: all there" in long
+    assert said(capsys, path, "--through", "bytes")[1][-2].startswith(
+        "verdict: verified through stage 0 (bytes); author: not"
+    )
+
+
+def test_a_failed_check_is_shown_in_full_and_no_author_is_claimed(
+    made: Author, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines = said(capsys, str(made.archive()), "--sha256", "0" * 64)
+    assert code == 6
+    assert lines[0] == "0 bytes: tampered"
+    assert lines[1].startswith(f"    NO the sha256 of the file: expected {'0' * 64}, found ")
+    assert "verdict: tampered; author: not known: the signature was not reached, or does not hold" in lines
+    assert lines[-1].startswith("next: ask for the file again")
