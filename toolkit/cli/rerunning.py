@@ -165,7 +165,8 @@ def show_differences(differences: list[Difference], output: Output) -> None:
     if not differences:
         output.data("set-up: no difference (image content, rendered bytes, commands, environment, host)")
     for one in differences:
-        output.data(f"set-up {one.meaning}: {one.what}: was {one.original}, is {one.now}")
+        before, now = ("not recorded" if value in (None, "None") else value for value in (one.original, one.now))
+        output.data(f"set-up {one.meaning}: {one.what}: was {before}, is {now}")
 
 
 def _refuse_blocking(differences: list[Difference]) -> None:
