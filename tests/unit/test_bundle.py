@@ -8,8 +8,11 @@ import pytest
 
 from toolkit.archive.bundle import take_in, write_bundle
 from toolkit.canonical import digest_bytes
+from toolkit.catalogue import load_catalogue
+from toolkit.cli.app import run
 from toolkit.errors import ArchiveInvalid, InputUnavailable, UsageError
 from toolkit.fetch.source import Source
+from toolkit.fetch.stage import locked_files
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import LockedFile
 
@@ -70,3 +73,16 @@ def test_an_input_that_the_store_lacks_is_named(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "author")
     with pytest.raises(InputUnavailable, match="gone"):
         write_bundle(store, [LockedFile("gone", "apt", "1", "gone.deb", "ab" * 32, 3)], tmp_path / "b.tar.zst")
+
+
+def test_one_backend_needs_none_of_the_inputs_of_the_others() -> None:
+    catalogue = load_catalogue()
+    everything = {one.filename for one in locked_files(catalogue, ["go-openai"])}
+    one_backend = {one.filename for one in locked_files(catalogue, ["go-openai"], ["stub"])}
+    assert one_backend < everything
+    assert any(name.startswith("binutils") for name in everything - one_backend)
+
+
+def test_a_backend_is_named_for_a_bundle_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lock", "--backend", "stub"]) == 2
+    assert "--backend goes with --bundle" in capsys.readouterr().err

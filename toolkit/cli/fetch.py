@@ -13,6 +13,12 @@ def fetch(
     sdk: Annotated[
         list[str] | None, typer.Option("--sdk", help="Only what this entry needs; repeat it (default: everything).")
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend", help="Of the backends only this one; repeat it (default: all that the SDKs can run against)."
+        ),
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +45,15 @@ def fetch(
 
         place = Source(source) if source else None
         opened = Store.open(store)
-        done = fetch_all(opened, load_catalogue(catalogue), sdks=sdk, source=place, offline=offline, report=output.talk)
+        done = fetch_all(
+            opened,
+            load_catalogue(catalogue),
+            sdks=sdk,
+            backends=backend,
+            source=place,
+            offline=offline,
+            report=output.talk,
+        )
         output.document(
             {
                 "schema": "repro.fetch/1",

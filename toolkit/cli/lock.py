@@ -42,6 +42,13 @@ def lock(
         Path | None,
         typer.Option("--bundle", metavar="FILE", help="Write the bytes of every locked input into one file."),
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="With --bundle: of the backends only this; repeat it (default: all that the SDKs can run against).",
+        ),
+    ] = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -49,6 +56,10 @@ def lock(
 ) -> None:
     """Pin every input by digest, or check that all are."""
     with command(json_mode=json_mode, quiet=quiet) as output:
+        if backend and bundle is None:
+            raise UsageError(
+                "--backend goes with --bundle", "a lock is of all that an SDK can run against", "add --bundle FILE"
+            )
         if entry is not None:
             if check or sdk or base:
                 raise UsageError(
@@ -68,7 +79,7 @@ def lock(
             return
         opened = Store.open(store)
         if bundle is not None:
-            _bundle(opened, found, sdk, bundle, output)
+            _bundle(opened, found, sdk, backend, bundle, output)
             return
         _lock(opened, found, sdk, output, base=base)
 
@@ -90,14 +101,21 @@ def _lock(store: Store, catalogue: Catalogue, sdks: list[str] | None, output: Ou
     output.data(f"locked {', '.join(names)}")
 
 
-def _bundle(store: Store, catalogue: Catalogue, sdks: list[str] | None, target: Path, output: Output) -> None:
+def _bundle(
+    store: Store,
+    catalogue: Catalogue,
+    sdks: list[str] | None,
+    backends: list[str] | None,
+    target: Path,
+    output: Output,
+) -> None:
     """Every input that the locks name, brought if need be, in one file."""
     from toolkit.archive.bundle import write_bundle
     from toolkit.fetch.stage import fetch_all, locked_files
     from toolkit.units import size
 
-    fetch_all(store, catalogue, sdks=sdks, report=output.talk)
-    count = write_bundle(store, locked_files(catalogue, sdks), target)
+    fetch_all(store, catalogue, sdks=sdks, backends=backends, report=output.talk)
+    count = write_bundle(store, locked_files(catalogue, sdks, backends), target)
     output.document({"schema": "repro.lock-report/1", "locked": [], "problems": [], "bundle": str(target)})
     output.data(f"{target}: {count} files, {size(target.stat().st_size)}; 'repro fetch --from {target}' takes them in")
 
