@@ -284,7 +284,11 @@ def notes(bench: Bench) -> list[str]:
         " where the images alone are more than the size that was asked for, there are none."
     )
     images = f"{len(bench.references)} images and their run, {content:.0f} MiB, and {inputs:.0f} MiB of inputs: {same}"
-    return [images, verified, memory]
+    sizes = (
+        "Size: the archive holds the run's own files besides the images, which `docker save` does not,"
+        " and has to make room for them."
+    )
+    return [images, verified, memory, sizes]
 
 
 def main() -> int:

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from toolkit.output import Output
 
 
+BundledBackends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        help="With --bundle: of the backends only this; repeat it (default: all that the SDKs can run against).",
+    ),
+]
+
+
 def lock(
     sdk: Annotated[
         list[str] | None, typer.Option("--sdk", help="Lock only this entry; repeat it (default: everything).")
@@ -42,13 +51,7 @@ def lock(
         Path | None,
         typer.Option("--bundle", metavar="FILE", help="Write the bytes of every locked input into one file."),
     ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            help="With --bundle: of the backends only this; repeat it (default: all that the SDKs can run against).",
-        ),
-    ] = None,
+    backend: BundledBackends = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     json_mode: JsonFlag = False,
@@ -56,10 +59,7 @@ def lock(
 ) -> None:
     """Pin every input by digest, or check that all are."""
     with command(json_mode=json_mode, quiet=quiet) as output:
-        if backend and bundle is None:
-            raise UsageError(
-                "--backend goes with --bundle", "a lock is of all that an SDK can run against", "add --bundle FILE"
-            )
+        _only_with_bundle(backend, bundle)
         if entry is not None:
             if check or sdk or base:
                 raise UsageError(
@@ -82,6 +82,13 @@ def lock(
             _bundle(opened, found, sdk, backend, bundle, output)
             return
         _lock(opened, found, sdk, output, base=base)
+
+
+def _only_with_bundle(backends: list[str] | None, bundle: Path | None) -> None:
+    if backends and bundle is None:
+        raise UsageError(
+            "--backend goes with --bundle", "a lock is of all that an SDK can run against", "add --bundle FILE"
+        )
 
 
 def _lock(store: Store, catalogue: Catalogue, sdks: list[str] | None, output: Output, *, base: bool) -> None:
