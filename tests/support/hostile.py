@@ -370,9 +370,10 @@ _YAML_BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
 
 def cases() -> list[Case]:
     """All of them, by number."""
-    return sorted(
-        [*_bytes(), *_names(), *_manifests(), *_signatures(), *_images(), *_policies()], key=lambda one: one.number
-    )
+    from tests.support.hostile_more import more
+
+    mine = [*_bytes(), *_names(), *_manifests(), *_signatures(), *_images(), *_policies()]
+    return sorted([*mine, *more()], key=lambda one: one.number)
 
 
 def _bytes() -> Iterator[Case]:
