@@ -137,22 +137,38 @@ const (
 )
 
 // AwaitExec waits until numactl has become the program; false when it did not within 20 s or the child ended.
-// ForkExec itself returns during the first exec: the kernel closes descriptors before it has laid out the new stack.
+// ForkExec itself returns during the first exec: the kernel closes descriptors before it has laid out the new stack, and
+// for a moment the child may still look like the agent that it was forked from (seen on a slow machine: read then, the
+// memory policy was the agent's).
 func AwaitExec(root kernelfs.Root, pid int, args []string) bool {
-	wrapper := ""
+	program, before := args[0], formerNames(root)
 	if filepath.Base(args[0]) == numactl {
-		wrapper = numactl
+		program, before = wrapped(args), append(before, numactl)
 	}
+	// A program of the same name as ours cannot be told apart by it.
+	before = slices.DeleteFunc(before, func(name string) bool { return name == filepath.Base(program) })
 	for deadline := time.Now().Add(execLimit); time.Now().Before(deadline); time.Sleep(execPoll) {
 		name, err := runningFile(root, pid)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
-		if err == nil && name != "" && name != wrapper && laidOut(root, pid) {
+		if err == nil && name != "" && !slices.Contains(before, name) && laidOut(root, pid) {
 			return true
 		}
 	}
 	return false
+}
+
+// formerNames is what this process is called, by its file and by its command name.
+func formerNames(root kernelfs.Root) []string {
+	var names []string
+	if link, err := os.Readlink(root.Path("proc/self/exe")); err == nil {
+		names = append(names, filepath.Base(link))
+	}
+	if name, err := root.Text("proc/self/comm"); err == nil && name != "" {
+		names = append(names, name)
+	}
+	return names
 }
 
 // laidOut says whether an exec is over: until then the environment is empty, and ours never is. One that its user may not

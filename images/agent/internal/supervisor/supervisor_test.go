@@ -86,6 +86,27 @@ func TestACPUThatIsNotThereIsAnAffinityError(t *testing.T) {
 	}
 }
 
+func TestAChildThatStillLooksLikeTheAgentIsNotTheProgram(t *testing.T) {
+	root := t.TempDir()
+	own, child := filepath.Join(root, "proc", "self"), filepath.Join(root, "proc", "7")
+	if err := errors.Join(os.MkdirAll(own, 0o755), os.MkdirAll(child, 0o755),
+		os.Symlink("/repro/agent", filepath.Join(own, "exe")), os.Symlink("/repro/agent", filepath.Join(child, "exe")),
+		os.WriteFile(filepath.Join(child, "environ"), []byte("A=1\x00"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	var over atomic.Bool
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		over.Store(true)
+		_ = os.Remove(filepath.Join(child, "exe"))
+		_ = os.Symlink("/repro/workload", filepath.Join(child, "exe"))
+	}()
+	// The file is away for a moment, which counts as a process that is gone: only a true answer must be late.
+	if AwaitExec(kernelfs.Root(root), 7, []string{"numactl", "--", "/repro/workload"}) && !over.Load() {
+		t.Error("the agent's own image was taken for the program")
+	}
+}
+
 // The file changes first, the environment comes last: in between a reader would find a program without one.
 func TestAnExecIsAwaitedToItsEnd(t *testing.T) {
 	root := t.TempDir()
