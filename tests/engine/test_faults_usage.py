@@ -18,7 +18,7 @@ from toolkit.model.cpulist import format_cpulist
         (("--workload", "chat-stream-129"), 2, ("chat-stream-129", "chat-stream-128")),
         (("--cpus", "zero"), 2, ("zero", "--cpus 2 means CPU number 2")),
         (("--cpus", "0-"), 2, ("0-",)),
-        (("--cpus", ""), 2, ("CPU numbers",)),
+        (("--cpus", ""), 2, ("nobody said where", "--cpus 0")),
         (("--cpus", "4095"), 3, ("no CPU 4095", "--cpus 0")),
         (("--cpus", "0,4095"), 3, ("no CPU 4095",)),
     ],
