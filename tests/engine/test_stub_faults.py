@@ -116,7 +116,8 @@ def test_a_closed_drive_keeps_its_concurrency(programs: Programs, tmp_path: Path
     (account,) = [record for record in records if record["k"] == "closed"]
     assert account == {"k": "closed", "sent": len(rows), "concurrency": 3}
     assert {row[5] for row in rows} == {OK}
-    assert all(row[1] == row[2] for row in rows)
+    # A request is due when the one before it ended: what lies between is the generator's own time.
+    assert all(row[1] <= row[2] for row in rows)
     ends = sorted([(row[2], 1) for row in rows] + [(row[4], -1) for row in rows])
     in_flight = [sum(step for _, step in ends[: i + 1]) for i in range(min(len(ends), 1000))]
     assert max(in_flight) == 3
