@@ -35,9 +35,13 @@ from toolkit.verify.strict import strict_json
 from toolkit.verify.unpack import unpack
 
 
-def unpack_run(stream: BinaryIO, scan: Scan, folder: Path, run: str) -> RunFolder:
-    """The archive's run folder and image blobs below ``folder``. Raises Refused, OSError."""
-    unpack(stream, scan, folder, lambda name: name.startswith((layout.RUN, layout.BLOBS)))
+def unpack_run(stream: BinaryIO, scan: Scan, folder: Path, run: str, *, images: bool = True) -> RunFolder:
+    """The archive's run folder, and its image blobs unless ``images`` is False, below ``folder``.
+
+    Raises Refused, OSError.
+    """
+    wanted = (layout.RUN, layout.BLOBS) if images else (layout.RUN,)
+    unpack(stream, scan, folder, lambda name: name.startswith(wanted))
     (folder / layout.RUN).rename(folder / run)
     return RunFolder(folder / run)
 

@@ -65,12 +65,11 @@ def _run(text: str, runs: Path, store: Path | None, stack: ExitStack) -> RunFold
 
     if not Path(text).is_file():
         return resolve_run(runs, text)
-    from toolkit.archive import layout
+    from toolkit.archive.adopt import unpack_run
+    from toolkit.archive.stranger import judged
     from toolkit.cli.rerunning_archive import may_use
     from toolkit.fetch.store import Store
-    from toolkit.launch.folder import RunFolder
     from toolkit.verify.run import Question, opened, verify_stream
-    from toolkit.verify.unpack import unpack
 
     stream = stack.enter_context(opened(Path(text)))
     found, scan = verify_stream(stream, Question(Path(text)))
@@ -78,7 +77,5 @@ def _run(text: str, runs: Path, store: Path | None, stack: ExitStack) -> RunFold
     if scan is None:
         raise RuntimeError("a verified archive was read")
     place = stack.enter_context(Store.open(store).temporary())
-    unpack(stream, scan, place, lambda name: name.startswith(layout.RUN))
-    run = place / str(found.archive["run"])
-    (place / layout.RUN).rename(run)
-    return RunFolder(run)
+    with judged():
+        return unpack_run(stream, scan, place, str(found.archive["run"]), images=False)
