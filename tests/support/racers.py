@@ -7,6 +7,10 @@ The witness is memory that all of them share: for each CPU the number of the pro
 each process whose agent or backend is there. Whoever gets a lane looks at it, writes itself in, works, looks again and
 takes itself out. One that is killed cannot: what it left counts only while it lives. Forked, because a thousand
 interpreters would take minutes.
+
+Every third is killed, on any machine: one that had ended before its moment came would prove nothing. So half of them
+stay where they hold a lane, before, in or after their work, until the signal comes; the others are killed at a moment
+that the clock decides, waiting, working or, when they were quick, with the lane given back.
 """
 
 from __future__ import annotations
@@ -19,8 +23,6 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ MACHINE = uniform(4, smt=2).topology()  # CPU n and n + 4 are one core
 CPUS = 8
 AT_ONCE = 100
 WAIT_SECONDS = 60.0
+LATEST_KILL_SECONDS = 0.5
 CHOICES: tuple[tuple[Lane, ...], ...] = (
     (Lane("0", idle="4", shared="7"),),
     (Lane("4", shared="3"),),  # the sibling of the one above, asked for by itself
@@ -91,15 +94,27 @@ def alive(pid: int) -> bool:
         return False
 
 
+def doomed(index: int) -> bool:
+    """Whether this one is killed."""
+    return index % 3 == 0
+
+
+def doomed_inside(index: int) -> bool:
+    """Whether this one is killed while it holds a lane."""
+    return index % 6 == 0
+
+
 def race(index: int, witness: Witness, seed: int, blind: bool) -> None:
     """One process: a lane, a look, some work, a look, away."""
     chance = random.Random(seed * 1_000_003 + index)
+    last_step = chance.randrange(3) if doomed_inside(index) else None
     lanes = chance.choice(CHOICES)
     machine = MACHINE
     if blind:
         lanes, machine = tuple(replace(lane, idle="") for lane in lanes), uniform(CPUS).topology()
     with lease_first(lanes, FakeEngine(), wait_seconds=WAIT_SECONDS, topology=machine) as chosen:
         witness.note(index, 1, 1)
+        stay(last_step == 0)
         lane, me = lanes[chosen], os.getpid()
         cores = {cpu for one in parse_cpulist(lane.cpus) for cpu in MACHINE.core_of(one)}
         beside = set(parse_cpulist(lane.shared)) - cores
@@ -109,6 +124,7 @@ def race(index: int, witness: Witness, seed: int, blind: bool) -> None:
             witness.own(cpu, me)
         for cpu in beside:
             witness.stand(cpu, index, True)
+        stay(last_step == 1)
         time.sleep(chance.random() * 0.004)
         wrong += sum(witness.owner(cpu) != me for cpu in cores)
         for cpu in cores:
@@ -116,7 +132,14 @@ def race(index: int, witness: Witness, seed: int, blind: bool) -> None:
         for cpu in beside:
             witness.stand(cpu, index, False)
         witness.note(index, 2, wrong)
+        stay(last_step == 2)
         witness.note(index, 1, 2)
+
+
+def stay(here: bool) -> None:
+    """Until the signal that kills."""
+    while here:
+        signal.pause()
 
 
 def _intruders(cpu: int, witness: Witness) -> int:
@@ -134,6 +157,7 @@ def start(index: int, witness: Witness, seed: int, blind: bool) -> int:
     try:
         witness.note(index, 0, os.getpid())
         race(index, witness, seed, blind)
+        stay(doomed(index))
         code = 0
     except LaneBusy:
         code = LaneBusy.exit_code
@@ -141,15 +165,24 @@ def start(index: int, witness: Witness, seed: int, blind: bool) -> int:
         os._exit(code)
 
 
-@contextmanager
-def reaped(living: dict[int, int], codes: dict[int, int]) -> Iterator[None]:
+def reap(living: dict[int, int], codes: dict[int, int]) -> None:
     """Look at everyone who has ended, without waiting."""
     while living:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             break
         codes[living.pop(pid)] = os.waitstatus_to_exitcode(status)
-    yield
+
+
+def kill_the_due(living: dict[int, int], witness: Witness, due: dict[int, float], chance: random.Random) -> None:
+    """One that holds a lane and is to die there: soon. One whose moment has come: now."""
+    for pid, index in living.items():
+        if doomed_inside(index):
+            ripe = witness.noted(index, 1) == 1 and chance.random() < 0.5
+        else:
+            ripe = doomed(index) and time.monotonic() >= due[index]
+        if ripe:
+            os.kill(pid, signal.SIGKILL)  # once more, if it has not been reaped yet: harmless
 
 
 def run(count: int, seed: int, *, blind: bool = False) -> dict[str, object]:
@@ -158,27 +191,23 @@ def run(count: int, seed: int, *, blind: bool = False) -> dict[str, object]:
     witness = Witness(count)
     living: dict[int, int] = {}
     codes: dict[int, int] = {}
+    due: dict[int, float] = {}
     waiting = list(range(count))
-    killed = 0
     began = time.monotonic()
     while waiting or living:
-        with reaped(living, codes):
-            while waiting and len(living) < AT_ONCE:
-                index = waiting.pop()
-                living[start(index, witness, seed, blind)] = index
-            if living and killed < count // 3:
-                # Half of them while they hold a lane: there are few of these among many that wait or just come.
-                inside = [pid for pid, index in living.items() if witness.noted(index, 1) == 1]
-                victims = inside if inside and chance.random() < 0.5 else list(living)
-                os.kill(chance.choice(victims), signal.SIGKILL)
-                killed += 1
-            time.sleep(chance.random() * 0.02)
+        reap(living, codes)
+        while waiting and len(living) < AT_ONCE:
+            index = waiting.pop()
+            due[index] = time.monotonic() + chance.random() * LATEST_KILL_SECONDS
+            living[start(index, witness, seed, blind)] = index
+        kill_the_due(living, witness, due, chance)
+        time.sleep(chance.random() * 0.02)
     ended = time.monotonic()
     with lease_first([Lane("0-7")], FakeEngine(), wait_seconds=5, topology=MACHINE):
         pass  # raises LaneBusy if any lane is stuck
     return {
         "processes": count,
-        "kills": killed,
+        "doomed": sum(doomed(index) for index in range(count)),
         "killed": sum(code == -signal.SIGKILL for code in codes.values()),
         "killed_inside": sum(witness.noted(index, 1) == 1 for index in range(count)),
         "got": sum(witness.noted(index, 1) > 0 for index in range(count)),
