@@ -94,4 +94,10 @@ def _exists_unseen(pid: int) -> bool:
         return True
     except (ProcessLookupError, OverflowError):
         return False
-    return False  # ours to signal, so ours to see: it is a zombie
+    try:
+        Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True  # we could not look (no descriptor or memory left): that proves nothing
+    return False  # ours to signal and to see: it is a zombie

@@ -108,7 +108,8 @@ def setup_document(cells: Iterable[CellPlan]) -> dict[str, Any]:
     }
 
 
-_results: dict[str, dict[str, Any]] = {}
+# With the load, so that it lives: the addresses of its functions are in the key, and must not be given to others.
+_results: dict[str, tuple[Load | None, dict[str, Any]]] = {}
 
 
 def result_of(
@@ -118,8 +119,9 @@ def result_of(
     key = repr((cell, load, launch, foreign))
     if key not in _results:
         told = evidence(launch_journal(cell, load)), evidence(backend_journal(cell))
-        _results[key] = build_result(cell, *told, LaunchFacts(launch=launch, attempt=1), ledger_of(cell, foreign))
-    return _results[key]
+        facts = LaunchFacts(launch=launch, attempt=1)
+        _results[key] = load, build_result(cell, *told, facts, ledger_of(cell, foreign))
+    return _results[key][1]
 
 
 def unsealed_run(

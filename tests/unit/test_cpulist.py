@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.model.cpulist import format_cpulist, parse_cpulist
+from toolkit.model.cpulist import format_cpulist, parse_cpulist, parse_cpumask
 
 NUMBERS = st.sets(st.integers(0, 8191), min_size=1, max_size=64)
 
@@ -54,3 +54,17 @@ def test_lists_that_are_not(text: str) -> None:
 
 def test_nothing_is_an_empty_text() -> None:
     assert format_cpulist(()) == ""
+
+
+@given(NUMBERS)
+def test_a_mask_is_read_as_the_kernel_writes_it(numbers: set[int]) -> None:
+    digits = f"{sum(1 << number for number in numbers):x}"
+    whole = digits.rjust(-(-len(digits) // 8) * 8, "0")
+    text = ",".join(whole[at : at + 8] for at in range(0, len(whole), 8))
+    assert parse_cpumask(text + "\n") == tuple(sorted(numbers))
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", "g", "0x1", "123456789", "-1", "1 2"])
+def test_masks_that_are_not(text: str) -> None:
+    with pytest.raises(ValueError, match="no mask"):
+        parse_cpumask(text)

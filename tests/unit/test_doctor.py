@@ -221,6 +221,15 @@ def machine(**parts: Any) -> Topology:
 
 HYBRID = machine(classes=(("P", (0,)), ("E", (1,))))
 
+WORKQUEUES = "sys/devices/virtual/workqueue/cpumask"
+
+
+def state(cpu: int, number: int, name: str, latency: int, disable: int = 0) -> dict[str, str]:
+    """The files of one idle state of one CPU."""
+    folder = f"{CPU}/cpu{cpu}/cpuidle/state{number}"
+    return {f"{folder}/name": name, f"{folder}/latency": str(latency), f"{folder}/disable": str(disable)}
+
+
 FILES: list[tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = [
     ("smt", "warn", "keep it idle", "other thread of CPU 0 is 1", {f"{CPU}/smt/control": "on"},
      {"topology": machine(cores=((0, 1),))}),
@@ -244,6 +253,22 @@ FILES: list[tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = [
     ("turbo", "ok", "", "off", {f"{CPU}/intel_pstate/no_turbo": "1"}, {}),
     ("throttled", "warn", "too hot", "7 times", {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "7"}, {}),
     ("throttled", "ok", "", "0 times", {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "0"}, {}),
+    ("idle", "warn", "idle-set -D 50", "deepest C6, 133 us to wake up (intel_idle)",
+     {f"{CPU}/cpuidle/current_driver": "intel_idle", **state(0, 0, "POLL", 0), **state(0, 1, "C1", 2),
+      **state(0, 2, "C6", 133)}, {}),
+    ("idle", "ok", "", "deepest C1, 2 us to wake up",
+     {**state(0, 0, "POLL", 0), **state(0, 1, "C1", 2), **state(0, 2, "C6", 133, disable=1)}, {}),
+    ("idle", "warn", "C8", "deepest C8, 200 us", {**state(0, 0, "POLL", 0), **state(1, 0, "C8", 200)}, {"cpus": "0-1"}),
+    ("idle", "absent", "", "not here", {f"{CPU}/cpuidle/current_driver": "none"}, {}),
+    ("workqueues", "ok", "", "on CPUs 0-1: it may come to CPU 0", {WORKQUEUES: "3"}, {}),
+    ("workqueues", "ok", "", "on CPUs 1: it does not come to CPU 0", {WORKQUEUES: "2"}, {}),
+    ("workqueues", "warn", "gathered on few CPUs", "on CPUs 0: it may come to CPU 0", {WORKQUEUES: "ffffffff,00000001"},
+     {}),
+    ("workqueues", "absent", "", "not here", {WORKQUEUES: "no mask"}, {}),
+    ("nmi_watchdog", "ok", "kernel.nmi_watchdog=0", "on, CPU 0", {"proc/sys/kernel/nmi_watchdog": "1"}, {}),
+    ("nmi_watchdog", "ok", "", "not on the CPUs in question",
+     {"proc/sys/kernel/nmi_watchdog": "1", "proc/sys/kernel/watchdog_cpumask": "1"}, {}),
+    ("nmi_watchdog", "ok", "", "off", {"proc/sys/kernel/nmi_watchdog": "0"}, {}),
     ("power", "warn", "plug it in", "BAT0 discharging",
      {"sys/class/power_supply/BAT0/type": "Battery", "sys/class/power_supply/BAT0/status": "Discharging"}, {}),
     ("power", "absent", "", "not here",

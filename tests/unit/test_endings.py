@@ -21,6 +21,7 @@ from toolkit.launch.folder import RESERVE_BYTES, RESERVE_FILE, take_reserve
 from toolkit.launch.interrupts import Interrupts
 from toolkit.launch.pair import Member, Pair
 from toolkit.launch.terminate import JOURNAL_EXIT, NO_SPACE, Ending, Evidence
+from toolkit.model.evidence import Evidence as JournalEvidence
 from toolkit.model.evidence import LaunchFacts
 from toolkit.owner import start_ticks
 from toolkit.seal import recover_runs, seal
@@ -56,6 +57,29 @@ def test_a_backend_that_ended_first_without_a_word_lost_its_agent() -> None:
     assert termination(*told, LaunchFacts())[0] == "completed"
     silent = replace(told[1], exit=None)
     assert termination(told[0], silent, LaunchFacts(backend_ended_first=True))[0] == "agent-lost"
+
+
+@pytest.mark.parametrize(
+    ("end", "oom", "word", "said"),
+    [
+        ({"exit_code": 2, "signal": 0, "oom_kills": 0}, False, "backend-died", "exit code 2"),
+        ({"exit_code": 137, "signal": 9, "oom_kills": 0}, False, "backend-died", "signal 9"),
+        ({"exit_code": 137, "signal": 9, "oom_kills": 1}, False, "oom", "out of memory"),
+        (None, False, "agent-lost", "agent"),
+        (None, True, "oom", "out of memory"),
+    ],
+)
+def test_a_backend_that_was_ready_and_gone_before_the_sdk_started_is_told_by_its_own_end(
+    end: dict[str, int] | None, oom: bool, word: str, said: str
+) -> None:
+    told = evidence(backend_journal(cell_plan()))
+    assert told.exit
+    backend = replace(told, exit=replace(told.exit, **end) if end else None)
+    facts = LaunchFacts(backend_ended_first=True, backend_oom=oom)
+    found, why = termination(JournalEvidence(), backend, facts)
+    assert why
+    assert (found, said in why.cause) == (word, True)
+    assert termination(JournalEvidence(), backend, LaunchFacts())[0] == "container-failed"
 
 
 def test_a_program_that_is_done_but_never_ends_hangs() -> None:

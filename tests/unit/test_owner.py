@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,20 @@ def test_a_zombie_is_dead() -> None:
         assert start_ticks(child) is None
     finally:
         os.waitpid(child, 0)
+
+
+def test_a_process_that_could_not_be_looked_at_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = current_owner()
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "stat":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert start_ticks(owner.pid) is None
+    assert not provably_dead(owner)
 
 
 def test_a_later_process_with_the_same_number_is_another() -> None:

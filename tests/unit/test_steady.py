@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,52 @@ def test_a_launch_that_settles_late_says_when_and_stays_valid() -> None:
 
 def test_a_change_within_the_margin_is_none() -> None:
     assert found(Load(latency_ns=lambda number: (150 if number < 700 else 156) * MS))["verdict"] == "steady"
+
+
+def tainted(*numbers: int, windows: int) -> dict[str, Any]:
+    """A ledger's word on windows, some of them tainted."""
+    taint = {"quantity": "foreign_cpu_share", "found": 0.5, "budget": 0.02}
+    rows = [
+        {"index": one, "tainted": one in numbers, "taints": [taint] if one in numbers else []} for one in range(windows)
+    ]
+    return {"windows": rows, "rest": None}
+
+
+def disturbed(*numbers: int, windows: int, load: Load, **changes: object) -> dict[str, Any]:
+    plan = cell_plan(duration_seconds=windows * 10.0, **changes)
+    told = evidence(launch_journal(plan, load)), evidence(backend_journal(plan))
+    found: dict[str, Any] = build_result(plan, *told, ledger=tainted(*numbers, windows=windows))["steady_state"]
+    return found
+
+
+def between(first: int, last: int) -> Load:
+    """Answers that take twice as long in these seconds of the measured time."""
+    return Load(latency_ns=lambda number: (300 if 200 + first * 40 <= number < 200 + last * 40 else 150) * MS)
+
+
+def test_a_level_that_a_neighbour_changed_is_not_the_programs() -> None:
+    assert disturbed(windows=6, load=between(20, 40))["verdict"] == "no-steady-state"
+    state = disturbed(2, 3, windows=6, load=between(20, 40))
+    assert (state["verdict"], state["judged_seconds"]) == ("steady", 40.0)
+    assert state["series"]["qps.ok_hz"]["points"] == 40
+    assert disturbed(2, 3, windows=6, load=between(20, 40), timing_gates="record")["verdict"] == "no-steady-state"
+
+
+def test_a_level_that_changed_behind_a_tainted_window_is_still_found() -> None:
+    state = disturbed(2, windows=6, load=between(0, 25))
+    assert state["verdict"] == "no-steady-state"
+    assert state["series"]["lat.sched.p50_seconds"]["settled_seconds"] == 30.0
+
+
+def test_no_pair_of_samples_spans_a_tainted_window() -> None:
+    points = disturbed(2, windows=5, load=Load())["series"]["cpu.per_request_seconds"]["points"]
+    assert points <= 39  # between 40 samples in two parts, at most 19 and 19 and one more by rounding
+
+
+def test_too_little_that_is_clean_is_not_judged() -> None:
+    assert disturbed(0, 2, windows=4, load=Load())["reason"] == "too few: no series has 25 points"
+    state = disturbed(0, 1, 2, windows=3, load=Load())
+    assert (state["verdict"], state["reason"]) == ("not-judged", "all that was measured is tainted")
 
 
 def test_a_short_launch_is_not_judged() -> None:

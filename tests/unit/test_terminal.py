@@ -12,6 +12,7 @@ import pytest
 from tests.support.journals import Load
 from tests.support.runs import sealed_run
 from toolkit.launch.folder import RunFolder
+from toolkit.model.evidence import OUTCOMES
 from toolkit.model.plan import ModelFile
 from toolkit.output import Output
 from toolkit.readback.decide import Observation
@@ -193,3 +194,27 @@ def test_seventy_rows_that_nobody_saw_are_a_number_and_not_a_page(tmp_path: Path
     few = io.StringIO()
     show_run(document, read_plan(folder), Output(stdout=few))
     assert "unwitnessed sdk row.1: asked x" in few.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("every", "said"),
+    [
+        (1, "WARNING error.rate: all 1000 requests failed, most of them http status; there is no latency"),
+        (40, "WARNING error.rate: 25 of 1000 requests failed, most of them http status; latencies are of the 975 that"),
+        (500, ""),
+        (0, ""),
+    ],
+)
+def test_many_failed_requests_are_said_before_the_numbers_and_change_no_verdict(
+    tmp_path: Path, every: int, said: str
+) -> None:
+    number = OUTCOMES.index("http_status")
+    load = Load(outcome=lambda one: number if every and one % every == 0 else 0)
+    folder = sealed_run(tmp_path, duration_seconds=25.0, load=load)
+    text, document = shown(folder), show_document(folder)
+    assert document["valid"]
+    assert said in text
+    assert ("WARNING" in text) == bool(said)
+    (cell,) = document["cells"]
+    assert [one["what"] for one in cell["warnings"]] == (["error.rate"] if said else [])
+    assert problems(document, "show") == []

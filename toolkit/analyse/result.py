@@ -91,7 +91,7 @@ def build_result(
         "clock": _clock(sdk, interval),
         "interval": {"start_ns": interval.start_ns, "end_ns": interval.end_ns} if interval else None,
         "windows": _windows(plan, timeline, interval, ledger),
-        "steady_state": steady_state(plan, timeline, interval),
+        "steady_state": steady_state(plan, timeline, interval, tuple(parts)),
         "rest": _rest(plan, interval, ledger),
         "headline_seconds": sum(part.seconds for part in parts),
         "metrics": _metrics(plan, values),

@@ -3,19 +3,23 @@
 The warm-up is fixed in the plan, because one that is chosen from the data may differ between a run and its re-run. Many
 programs never settle, or settle late (Barrett et al., OOPSLA 2017: at most 43.5 % of VM and benchmark pairs reach a
 steady state consistently), so each launch carries a verdict beside its numbers. It invalidates nothing.
+
+It looks at what the headline is made of: the clean parts of the measured time. A level that changed because a neighbour
+came is said by the ledger already; it is not the program that did not settle.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median, median_low
 from typing import Any
 
 from toolkit.analyse.changepoint import FEWEST_POINTS, cuts
 from toolkit.analyse.metrics import Timeline
-from toolkit.analyse.windows import OWN_PACE, Interval, nanoseconds
+from toolkit.analyse.windows import OWN_PACE, Interval, Parts, nanoseconds
 from toolkit.model.evidence import NANOSECONDS
 from toolkit.model.plan import CellPlan
 
@@ -31,15 +35,55 @@ Point = tuple[float, float]
 """Seconds since t0, value."""
 
 
-def steady_state(plan: CellPlan, timeline: Timeline, interval: Interval | None) -> dict[str, Any]:
-    """``steady_state`` of ``result.json``."""
-    if interval is None or plan.drive in OWN_PACE:
-        reason = "nothing was measured" if interval is None else f"drive {plan.drive}"
-        return {"verdict": NOT_JUDGED, "reason": reason, "bin_seconds": None, "tolerance": TOLERANCE, "series": {}}
-    width = bin_seconds(interval.seconds)
-    series = {name: judge(list(points(timeline, interval, width))) for name, points in SERIES.items()}
+@dataclass(frozen=True)
+class Looked:
+    """What is looked at: the clean ``parts`` of the measured ``interval``, in bins of ``width`` seconds from t0 on."""
+
+    interval: Interval
+    parts: Parts
+    width: int
+
+    def since(self, moment_ns: int) -> float:
+        """Seconds from t0."""
+        return (moment_ns - self.interval.start_ns) / NANOSECONDS
+
+    def bins(self) -> Iterator[Interval]:
+        """The whole bins; what is left at the end is left out, and so is a bin that is not all in one part."""
+        length = nanoseconds(self.width)
+        for number in range((self.interval.end_ns - self.interval.start_ns) // length):
+            start = self.interval.start_ns + number * length
+            one = Interval(start, start + length)
+            if any(part.start_ns <= one.start_ns and one.end_ns <= part.end_ns for part in self.parts):
+                yield one
+
+
+def steady_state(
+    plan: CellPlan, timeline: Timeline, interval: Interval | None, parts: Parts | None = None
+) -> dict[str, Any]:
+    """``steady_state`` of ``result.json``. ``parts`` are the clean ones of the interval; None: all of it is."""
+    if interval is None:
+        return _document(NOT_JUDGED, "nothing was measured")
+    if plan.drive in OWN_PACE:
+        return _document(NOT_JUDGED, f"drive {plan.drive}")
+    if parts == ():
+        return _document(NOT_JUDGED, "all that was measured is tainted")
+    looked = Looked(interval, (interval,) if parts is None else parts, bin_seconds(interval.seconds))
+    series = {name: judge(list(points(timeline, looked))) for name, points in SERIES.items()}
     verdict, why = overall(series)
-    return {"verdict": verdict, "reason": why, "bin_seconds": width, "tolerance": TOLERANCE, "series": series}
+    return _document(verdict, why, looked, series)
+
+
+def _document(
+    verdict: str, reason: str | None, looked: Looked | None = None, series: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "bin_seconds": looked.width if looked else None,
+        "judged_seconds": sum(part.seconds for part in looked.parts) if looked else 0.0,
+        "tolerance": TOLERANCE,
+        "series": dict(series or {}),
+    }
 
 
 def overall(series: Mapping[str, Mapping[str, Any]]) -> tuple[str, str | None]:
@@ -76,56 +120,45 @@ def judge(points: list[Point]) -> dict[str, Any]:
     }
 
 
-def _bins(interval: Interval, width: int) -> Iterator[Interval]:
-    """The whole bins of an interval; a rest at the end is left out."""
-    length = nanoseconds(width)
-    for number in range((interval.end_ns - interval.start_ns) // length):
-        start = interval.start_ns + number * length
-        yield Interval(start, start + length)
-
-
-def _since(interval: Interval, moment_ns: int) -> float:
-    return (moment_ns - interval.start_ns) / NANOSECONDS
-
-
-def _latency(timeline: Timeline, interval: Interval, width: int) -> Iterator[Point]:
-    for one in _bins(interval, width):
+def _latency(timeline: Timeline, looked: Looked) -> Iterator[Point]:
+    for one in looked.bins():
         values = [sent.end_ns - sent.scheduled_ns for sent in timeline.requests(one) if sent.outcome == 0]
         if values:
-            yield _since(interval, one.start_ns), median_low(values) / NANOSECONDS
+            yield looked.since(one.start_ns), median_low(values) / NANOSECONDS
 
 
-def _overhead(timeline: Timeline, interval: Interval, width: int) -> Iterator[Point]:
-    for one in _bins(interval, width):
+def _overhead(timeline: Timeline, looked: Looked) -> Iterator[Point]:
+    for one in looked.bins():
         values = [value for sent in timeline.requests(one) if sent.outcome == 0 for value in sent.overhead_ns]
         if values:
-            yield _since(interval, one.start_ns), median_low(values) / NANOSECONDS
+            yield looked.since(one.start_ns), median_low(values) / NANOSECONDS
 
 
-def _throughput(timeline: Timeline, interval: Interval, width: int) -> Iterator[Point]:
-    for one in _bins(interval, width):
-        yield _since(interval, one.start_ns), timeline.completed(one) / one.seconds
+def _throughput(timeline: Timeline, looked: Looked) -> Iterator[Point]:
+    for one in looked.bins():
+        yield looked.since(one.start_ns), timeline.completed(one) / one.seconds
 
 
-def _cpu(timeline: Timeline, interval: Interval, width: int) -> Iterator[Point]:
+def _cpu(timeline: Timeline, looked: Looked) -> Iterator[Point]:
     """Between samples at least a bin apart: CPU time between two samples cannot be known, and sharing it out by
-    interpolation would make neighbours alike.
+    interpolation would make neighbours alike. No pair of samples spans what is not looked at.
     """
-    samples = timeline.samples(interval)
     # A timer that fires a little early must not cost a bin.
-    least_ns = nanoseconds(0.9 * width)
-    before = samples[0] if samples else None
-    for sample in samples[1:]:
-        if before is None or sample.monotonic_ns - before.monotonic_ns < least_ns:
-            continue
-        sent = timeline.scheduled_between(before.monotonic_ns, sample.monotonic_ns)
-        spent = sample.cpu_ns - before.cpu_ns
-        if sent and spent >= 0:
-            yield _since(interval, before.monotonic_ns), spent / NANOSECONDS / sent
-        before = sample
+    least_ns = nanoseconds(0.9 * looked.width)
+    for part in looked.parts:
+        samples = timeline.samples(part)
+        before = samples[0] if samples else None
+        for sample in samples[1:]:
+            if before is None or sample.monotonic_ns - before.monotonic_ns < least_ns:
+                continue
+            sent = timeline.scheduled_between(before.monotonic_ns, sample.monotonic_ns)
+            spent = sample.cpu_ns - before.cpu_ns
+            if sent and spent >= 0:
+                yield looked.since(before.monotonic_ns), spent / NANOSECONDS / sent
+            before = sample
 
 
-SERIES: dict[str, Callable[[Timeline, Interval, int], Iterator[Point]]] = {
+SERIES: dict[str, Callable[[Timeline, Looked], Iterator[Point]]] = {
     "lat.sched.p50_seconds": _latency,
     "sdk.overhead.p50_seconds": _overhead,
     "cpu.per_request_seconds": _cpu,

@@ -41,8 +41,21 @@ def _not_started(sdk: Evidence, backend: Evidence | None, facts: LaunchFacts) ->
             return "oom", Finding("termination", "the backend ran out of memory before it was ready")
         return "backend-not-ready", Finding("termination", "the backend never answered its readiness probe")
     if sdk.agent is None:
-        return "container-failed", Finding("termination", "the SDK's agent never wrote a record")
+        never = Finding("termination", "the SDK's agent never wrote a record")
+        return _gone_beforehand(backend, facts) or ("container-failed", never)
     return None
+
+
+def _gone_beforehand(backend: Evidence | None, facts: LaunchFacts) -> _Ending | None:
+    """How a backend ended that was ready and then gone when the SDK's container was to join its network."""
+    if backend is None or not facts.backend_ended_first:
+        return None
+    if facts.backend_oom or (backend.exit and backend.exit.oom_kills):
+        return "oom", Finding("termination", "the backend was ready, then ran out of memory before the SDK started")
+    if backend.exit is None:
+        return "agent-lost", Finding("termination", "the backend's agent was ready, then gone before the SDK started")
+    cause = f"the backend was ready, then ended before the SDK started ({_how(backend)})"
+    return "backend-died", Finding("termination", cause, backend.exit.exit_code)
 
 
 def _backend_end(sdk: Evidence, backend: Evidence | None, facts: LaunchFacts) -> _Ending | None:

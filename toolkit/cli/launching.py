@@ -242,6 +242,7 @@ def report_run(report: RunReport, plan: Plan, output: Output) -> None:
 def launch_document(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """``repro.launch/1`` of a sealed run."""
     from toolkit.launch.folder import RunFolder
+    from toolkit.report.cautions import warnings_of
     from toolkit.report.document import cell_metrics
     from toolkit.seal import read_plan
 
@@ -254,6 +255,7 @@ def launch_document(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             "synthetic_model": plan.cell(cell["id"]).synthetic_model,
             "launches": cell["launches"],
             "metrics": metrics[cell["id"]],
+            "warnings": warnings_of(metrics[cell["id"]]),
         }
         for cell in manifest["cells"]
     ]

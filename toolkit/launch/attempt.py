@@ -159,8 +159,7 @@ class AttemptRunner:
         self._progress("starting")
         if backend is not None:
             self._start(backend, found.evidence.backend)
-        if backend is None or self._await_ready(found, collector):
-            self._start(sdk, found.evidence.sdk)
+        if (backend is None or self._await_ready(found, collector)) and self._start_beside(backend, sdk, found):
             self._deadline = time.monotonic() + stop_after_seconds(self._cell, "sdk") + _SLACK_SECONDS
             self._loop(pair, found, collector)
         self._finish(pair, found, collector)
@@ -187,6 +186,21 @@ class AttemptRunner:
     def _start(self, member: Member, ending: Ending) -> None:
         member.start(lambda code, role=member.role: self._events.put(("exit", (role, code))))  # type: ignore[misc]
         ending.started = True
+
+    def _start_beside(self, backend: Member | None, sdk: Member, found: AttemptEvidence) -> bool:
+        """Start the SDK's container; False when its backend, which was ready, has ended meanwhile.
+
+        The engine then only says that there is no network to join: how the backend ended is told by its own exit code,
+        log and journal, which are kept like those of one that ends later. Raises EngineRefused for any other reason.
+        """
+        try:
+            self._start(sdk, found.evidence.sdk)
+        except EngineRefused:
+            if backend is None or backend.lives():
+                raise
+            found.evidence.backend.ended_first = True
+            return False
+        return True
 
     def _await_ready(self, found: AttemptEvidence, collector: Collector) -> bool:
         deadline = time.monotonic() + _READY_LIMIT_SECONDS
@@ -298,7 +312,11 @@ class AttemptRunner:
                     self._record(found, collector, *body)
 
     def _keep(self, pair: Pair, role: str, ending: Ending) -> None:
-        state = pair.final_state(role, _BACKEND_STOP_SECONDS)
+        try:
+            state = pair.final_state(role, _BACKEND_STOP_SECONDS)
+        except EngineRefused:
+            ending.engine_error = f"the {role} container was removed from outside, with its exit code and its log"
+            return
         ending.exit_code, ending.oom_killed, ending.engine_error = state.exit_code, state.oom_killed, state.error
         prefix = "" if role == "sdk" else "backend."
         for stream in ("stdout", "stderr"):

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from toolkit.engine.port import LABEL_ROLE, ContainerState, Engine
-from toolkit.errors import EngineError
+from toolkit.errors import EngineError, EngineRefused
 from toolkit.model.container import ContainerSpec
 from toolkit.owner import start_ticks
 
@@ -44,6 +44,13 @@ class Member:
         self.born = start_ticks(self.pid)
         self.thread = threading.Thread(target=self._wait, args=(on_exit,), name=f"wait-{self.role}", daemon=True)
         self.thread.start()
+
+    def lives(self) -> bool:
+        """Whether the engine knows it and says that it runs. Raises EngineLost."""
+        try:
+            return self.engine.state(self.id).running
+        except EngineRefused:
+            return False
 
     def _wait(self, on_exit: Callable[[int | None], None]) -> None:
         code: int | None = None

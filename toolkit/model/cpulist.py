@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 
 _PART = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_WORD, _WORD_BITS = re.compile(r"[0-9a-fA-F]{1,8}"), 32
 _HIGHEST = 8191
 
 
@@ -32,6 +33,23 @@ def parse_cpulist(text: str) -> tuple[int, ...]:
             raise ValueError(f"{high} is above the highest number a Linux kernel supports ({_HIGHEST})")
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
+
+
+def parse_cpumask(text: str) -> tuple[int, ...]:
+    """The sorted numbers of a kernel mask: hexadecimal words of 32 bits, the highest first, between commas.
+
+    Raises ValueError on anything else (an empty text included).
+
+    >>> parse_cpumask("1,00000005")
+    (0, 2, 32)
+    """
+    words = text.strip().split(",")
+    if not all(_WORD.fullmatch(word) for word in words):
+        raise ValueError(f"'{text.strip()}' is no mask of hexadecimal words")
+    mask = 0
+    for word in words:
+        mask = mask << _WORD_BITS | int(word, 16)
+    return tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
 
 def format_cpulist(numbers: Iterable[int]) -> str:

@@ -8,6 +8,7 @@ from toolkit.canonical import sha256_file
 from toolkit.errors import ArchiveInvalid
 from toolkit.launch.folder import MANIFEST, RunFolder
 from toolkit.model.plan import CellPlan, Plan
+from toolkit.report.cautions import warnings_of
 from toolkit.seal import last_results, read_json, read_plan
 
 READABLE_VERSIONS = (1,)
@@ -111,6 +112,7 @@ def _cell(metrics: dict[str, Any], manifest: dict[str, Any], plan: CellPlan, sea
         "shared_cpus": plan.shared_cpus,
         "launches": sealed["launches"],
         "metrics": metrics,
+        "warnings": warnings_of(metrics),
         "broken": rows_in_state(rows, "broken"),
         "unwitnessed": rows_in_state(rows, "unwitnessed"),
     }

@@ -17,9 +17,13 @@ def budget_text(cell: CellPlan) -> str:
     if not budget:
         return "not judged"
     named = ("foreign_cpu_share", "steal_share")
-    shown = [f"{BUDGET[key].says} at most {_limit(key, budget.get(key))}" for key in named]
+    shown = [f"{BUDGET[key].says} {_at_most(key, budget.get(key))}" for key in named]
     changed = [f"{key} {_limit(key, limit)}" for key, limit in budget.items() if default_budget().get(key) != limit]
     return f"in a window {', '.join(shown)}; " + (f"changed: {', '.join(changed)}" if changed else "the default budget")
+
+
+def _at_most(key: str, limit: float | None) -> str:
+    return "not judged" if limit is None else f"at most {amount_text(key, limit)}"
 
 
 def _limit(key: str, limit: float | None) -> str:

@@ -9,7 +9,7 @@ from toolkit.analyse.transfer import ratios, transferable
 from toolkit.diff import Difference
 from toolkit.output import Output
 from toolkit.report.table import table
-from toolkit.report.terminal import INTERVAL_LAUNCHES, launch_line, ordered, run_state, worth_a_row
+from toolkit.report.terminal import INTERVAL_LAUNCHES, launch_line, ordered, print_warnings, run_state, worth_a_row
 from toolkit.units import readable
 
 Json = Mapping[str, Any]
@@ -39,6 +39,8 @@ def comparison(original: Json, rerun: Json, out: Output, *, elsewhere: bool = Fa
             continue
         for one in again["launches"]:
             out.data(launch_line(one))
+        print_warnings(cell, out, "original ")
+        print_warnings(again, out, "re-run ")
         _metrics(cell["metrics"], again["metrics"], out, elsewhere=elsewhere)
         _ratios(before.get(name, {}), after.get(name, {}), out)
     out.data(f"\ncompared without a verdict: that takes {INTERVAL_LAUNCHES} launches of each")

@@ -149,9 +149,16 @@ def print_cell(
     if all(one.get("headline_seconds") == 0 for one in cell["launches"] if one["valid"]):
         out.data("no numbers: all that was measured is tainted; what it was is in result.json (windows, with_tainted)")
         return
+    print_warnings(cell, out)
     if brief:
         return
     print_metrics(cell["metrics"], out)
+
+
+def print_warnings(cell: Mapping[str, Any], out: Output, whose: str = "") -> None:
+    """What to know of a cell's numbers before believing them (``toolkit.report.cautions``)."""
+    for one in cell.get("warnings", ()):
+        out.data(f"WARNING {whose}{one['what']}: {one['text']}")
 
 
 def print_metrics(metrics: Json, out: Output) -> None:

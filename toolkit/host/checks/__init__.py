@@ -16,10 +16,19 @@ from contextlib import suppress
 
 from toolkit.errors import HostUnfit, UsageError
 from toolkit.grade import GradeEvidence, grade
-from toolkit.host.checks.clocks import Battery, ClockKept, ClockSource, EnergyPreference, Governor, Throttled, Turbo
+from toolkit.host.checks.clocks import (
+    Battery,
+    ClockKept,
+    ClockSource,
+    EnergyPreference,
+    Governor,
+    IdleStates,
+    Throttled,
+    Turbo,
+)
 from toolkit.host.checks.cpus import CacheDomains, Cpus, HybridCores, Isolated, Numa
 from toolkit.host.checks.engine import AppArmor, Cgroup, Desktop, EngineAnswers, Seccomp, SwapAccounting, TimeNamespace
-from toolkit.host.checks.kernel import Aslr, Mitigations, Pressure, SeLinux, Zswap
+from toolkit.host.checks.kernel import Aslr, Mitigations, NmiWatchdog, Pressure, SeLinux, Workqueues, Zswap
 from toolkit.host.checks.machine import Architecture, CpuLevel, InContainer, Memory, Virtualization, Wsl
 from toolkit.host.checks.now import ForeignLoad, InterruptRate, Steal
 from toolkit.host.checks.tools import AptClient, Lanes, PipClient, Rights, RunsDisk, StoreDisk, Tuned
@@ -32,9 +41,9 @@ PROPERTIES: tuple[type[Property], ...] = (
     EngineAnswers, Desktop, Cgroup, SwapAccounting, Seccomp, AppArmor, TimeNamespace,
     Architecture, CpuLevel, Virtualization, Wsl, InContainer,
     Cpus, smt.Siblings, CacheDomains, HybridCores, Isolated, irq.Interrupts, Numa,
-    Governor, EnergyPreference, Turbo, Throttled, Battery, ClockSource, ClockKept,
+    Governor, EnergyPreference, Turbo, IdleStates, Throttled, Battery, ClockSource, ClockKept,
     Memory, swap.Swap, Zswap, kernel.HugePages, kernel.SamePageMerging, kernel.NumaBalancing,
-    Aslr, Pressure, Mitigations, SeLinux, kernel.PerfSampler,
+    Aslr, Pressure, Mitigations, SeLinux, kernel.PerfSampler, Workqueues, NmiWatchdog,
     ForeignLoad, Steal, InterruptRate,
     Rights, Tuned, Lanes, StoreDisk, RunsDisk, AptClient, PipClient,
 )  # fmt: skip

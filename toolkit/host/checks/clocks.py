@@ -62,6 +62,50 @@ class EnergyPreference(_PerCpu):
         )
 
 
+class IdleStates(Property):
+    """How deep the CPUs in question sleep: leaving a state takes time, and every request that comes then waits for it.
+
+    Documentation/admin-guide/pm/cpuidle.rst: ``latency`` is the exit latency in microseconds, ``disable`` 1 one that is
+    switched off.
+    """
+
+    id = "idle"
+    group = "clocks"
+    _DEEP_MICROSECONDS = 50
+    """A twentieth of what the dispatch gate allows; C1 and C1E of common processors take 2 to 10, C6 85 to 200."""
+
+    def _states(self) -> list[tuple[int, str]]:
+        """Exit latency in microseconds and name of each state that some CPU in question may enter."""
+        found: set[tuple[int, str]] = set()
+        for cpu in self.around.measured():
+            for folder in (self.around.root / f"{_CPU}/cpu{cpu}/cpuidle").glob("state*"):
+                path = str(folder.relative_to(self.around.root))
+                latency = self.around.number(f"{path}/latency")
+                if latency is not None and self.around.text(f"{path}/disable") != "1":
+                    found.add((latency, self.around.text(f"{path}/name") or folder.name))
+        return sorted(found)
+
+    def available(self) -> bool:
+        return bool(self._states())
+
+    def show(self) -> str:
+        latency, name = self._states()[-1]
+        driver = self.around.text(f"{_CPU}/cpuidle/current_driver")
+        return f"deepest {name}, {latency} us to wake up" + (f" ({driver})" if driver else "")
+
+    def advise(self) -> Advice:
+        latency, name = self._states()[-1]
+        if latency <= self._DEEP_MICROSECONDS:
+            return OK
+        return (
+            "warn",
+            (
+                f"a request that finds the CPU asleep in {name} waits up to {latency} us for it: while you measure, "
+                f"sudo cpupower idle-set -D {self._DEEP_MICROSECONDS} (afterwards: sudo cpupower idle-set -E)"
+            ),
+        )
+
+
 class Turbo(Property):
     """Clocks above the nominal one, as long as heat and power allow it."""
 

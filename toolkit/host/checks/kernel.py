@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolkit.host.property import OK, Advice, Property
+from toolkit.model.cpulist import format_cpulist, parse_cpumask
 
 
 class _KernelProperty(Property):
@@ -95,6 +96,79 @@ class SeLinux(_KernelProperty):
             (
                 "containers may be refused their journal: label the run folder for them, "
                 "sudo chcon -Rt container_file_t runs, and choose it with --runs"
+            ),
+        )
+
+
+class Workqueues(_KernelProperty):
+    """Where the kernel's own unbound work may run (Documentation/core-api/workqueue.rst, ``cpumask``)."""
+
+    id = "workqueues"
+    _PATH = "sys/devices/virtual/workqueue/cpumask"
+
+    def _allowed(self) -> tuple[int, ...]:
+        """The CPUs of the mask that are here."""
+        try:
+            mask = parse_cpumask(self.around.text(self._PATH) or "")
+        except ValueError:
+            return ()
+        return tuple(cpu for cpu in mask if cpu in self.around.topology.cpus)
+
+    def _upon(self) -> tuple[int, ...]:
+        return tuple(cpu for cpu in self.around.measured() if cpu in self._allowed())
+
+    def available(self) -> bool:
+        return bool(self._allowed())
+
+    def show(self) -> str:
+        measured = format_cpulist(self.around.measured())
+        word = "may" if self._upon() else "does not"
+        return f"unbound kernel work on CPUs {format_cpulist(self._allowed())}: it {word} come to CPU {measured}"
+
+    def advise(self) -> Advice:
+        everywhere = set(self._allowed()) == set(self.around.topology.cpus)
+        # Left as it was booted, the work is spread over the machine; the ledger counts what comes here as foreign.
+        if not self._upon() or everywhere:
+            return OK
+        return (
+            "warn",
+            (
+                f"the kernel's work was gathered on few CPUs, and CPU {format_cpulist(self._upon())} is one of them: "
+                f"measure on others, or write another mask to /{self._PATH}"
+            ),
+        )
+
+
+class NmiWatchdog(_KernelProperty):
+    """The detector of hard lockups (Documentation/admin-guide/lockup-watchdogs.rst)."""
+
+    id = "nmi_watchdog"
+    _PATH = "proc/sys/kernel/nmi_watchdog"
+
+    def _watched(self) -> tuple[int, ...]:
+        """Which of the CPUs in question it looks at; without a mask all."""
+        measured = self.around.measured()
+        if self.around.text("proc/sys/kernel/watchdog_cpumask") is None:
+            return measured
+        mask = self.around.cpu_list("proc/sys/kernel/watchdog_cpumask")
+        return tuple(cpu for cpu in measured if cpu in mask)
+
+    def available(self) -> bool:
+        return self.around.number(self._PATH) is not None
+
+    def show(self) -> str:
+        if self.around.number(self._PATH) == 0:
+            return "off"
+        return f"on, CPU {format_cpulist(self._watched())}" if self._watched() else "on, not on the CPUs in question"
+
+    def advise(self) -> Advice:
+        if self.around.number(self._PATH) == 0 or not self._watched():
+            return OK
+        return (
+            "ok",
+            (
+                "it interrupts these CPUs every few seconds, and takes one of their performance counters: "
+                "while you measure, sudo sysctl kernel.nmi_watchdog=0"
             ),
         )
 
