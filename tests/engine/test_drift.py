@@ -23,7 +23,7 @@ from toolkit.launch.judge import AttemptOutcome
 from toolkit.lease import lease
 from toolkit.readback.cgroup_view import cgroup_groups
 from toolkit.readback.decide import order_of
-from toolkit.readback.host_view import HostProbe, descendants, host_rows
+from toolkit.readback.host_view import HostProbe, host_rows
 
 pytestmark = pytest.mark.timeout(900)
 Json = dict[str, Any]
@@ -160,7 +160,7 @@ def test_a_writer_beside_the_engine_is_named_by_the_kernels_readers_alone(null: 
 
 def move(pid: int) -> None:
     """One thread of the program may run wherever its container may."""
-    (program, *_rest) = descendants(HostProbe(pid))
+    (program, *_rest) = HostProbe(pid).descendants
     os.sched_setaffinity(program, range(os.cpu_count() or 1))
 
 

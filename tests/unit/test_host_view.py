@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.readback.host_view import HostProbe, descendants, host_rows
+from toolkit.readback.host_view import HostProbe, host_rows
 
 STATUS = """Name:\tagent
 NSpid:\t100\t1
@@ -333,7 +333,7 @@ def test_a_container_without_a_child_yet_has_no_rows_of_it(probe: HostProbe) -> 
 def test_grandchildren_count_as_the_workload(probe: HostProbe) -> None:
     (probe.proc / str(CHILD) / "task/108/children").write_text("300")
     process(probe.proc, 300, cpus="0")
-    assert descendants(probe) == [CHILD, 300]
+    assert probe.descendants == [CHILD, 300]
 
 
 def test_users_of_a_rootless_engine_are_named_as_inside(probe: HostProbe) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
+from toolkit.host.kernelfs import read_text
 from toolkit.ledger.texts import (
     pairs,
     read_interrupts,
@@ -84,6 +85,7 @@ class Sources:
     def __init__(self, observed: Observed, root: Path = Path("/")) -> None:
         self._seen = observed
         self._root = root
+        self._base = f"{root}".rstrip("/") + "/"
         self._cpus = parse_cpulist(observed.cpus)
         self._idle = parse_cpulist(observed.idle_cpus) if observed.idle_cpus else ()
         self._files: dict[int, CgroupFiles] = {}
@@ -147,8 +149,8 @@ class Sources:
     def _used(self, pid: int) -> float:
         files = self._cgroup(pid)
         if files.percpu is not None:
-            return read_usage_percpu(files.percpu.read_text(), self._cpus)
-        total = int(pairs(files.stat.read_text())["usage_usec"]) / _US
+            return read_usage_percpu(read_text(files.percpu), self._cpus)
+        total = int(pairs(read_text(files.stat))["usage_usec"]) / _US
         if self._agent_is_ours:
             return total
         # v2 counts per group only: take away its one process that may run elsewhere, the agent (user + system).
@@ -163,7 +165,7 @@ class Sources:
 
     def throttling(self) -> Values:
         """The container's CPU quota at work."""
-        return read_throttling(self._cgroup(self._seen.pid).stat.read_text())
+        return read_throttling(read_text(self._cgroup(self._seen.pid).stat))
 
     def machine(self) -> Values:
         """Swap, major faults and kills of the whole machine."""
@@ -171,7 +173,7 @@ class Sources:
 
     def oom(self) -> Values:
         """Kills in the container's memory group."""
-        return {"oom_kills": read_oom_kills(self._cgroup(self._seen.pid).oom.read_text())}
+        return {"oom_kills": read_oom_kills(read_text(self._cgroup(self._seen.pid).oom))}
 
     def _pressure(self, resource: str, *, container: bool) -> Callable[[], Values]:
         prefix = "container_" if container else ""
@@ -183,7 +185,7 @@ class Sources:
                 if folder is None:
                     raise LookupError("cgroup v1 has no pressure files")
                 path = folder / f"{resource}.pressure"
-            found = read_pressure(path.read_text())
+            found = read_pressure(read_text(path))
             return {f"{prefix}pressure_{resource}_{word}_seconds": value for word, value in found.items()}
 
         return read
@@ -228,7 +230,7 @@ class Sources:
         }
 
     def _text(self, path: str) -> str:
-        return (self._root / path).read_text()
+        return read_text(f"{self._base}{path}")
 
     def _cgroup(self, pid: int) -> CgroupFiles:
         if pid not in self._files:

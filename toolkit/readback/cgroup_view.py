@@ -6,10 +6,12 @@ agent sees its own group alone; only this reader can see the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from toolkit.host.kernelfs import read_text
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 
 _NO_LIMIT = 1 << 62
@@ -36,14 +38,13 @@ class Group:
 
     def text(self, name: str) -> str | None:
         """A file of the group; None when this kernel, version or delegation has none."""
-        return _text(self.folder / name)
+        return _text(self.folder, name)
 
-    def above(self) -> Iterator[Path]:
+    @cached_property
+    def above(self) -> tuple[Path, ...]:
         """The folders above it, the nearest first, the root of the hierarchy included."""
-        for folder in self.folder.parents:
-            yield folder
-            if folder == self.root:
-                return
+        parents = tuple(self.folder.parents)
+        return parents[: parents.index(self.root) + 1] if self.root in parents else parents
 
     def tightest(self, name: str, limit_of: Callable[[str], float], none: str) -> str | None:
         """The group's own limit, or that of a group above it where that is lower. ``none``: the text of no limit."""
@@ -51,8 +52,8 @@ class Group:
         if own is None:
             return None
         best = own
-        for folder in self.above():
-            text = _text(folder / name)
+        for folder in self.above:
+            text = _text(folder, name)
             if text is not None and limit_of(text) < limit_of(best.removesuffix(_OF_A_PARENT)):
                 best = f"{text}{_OF_A_PARENT}"
         return none if limit_of(best.removesuffix(_OF_A_PARENT)) >= _NO_LIMIT else best
@@ -71,7 +72,13 @@ def cgroup_rows(cgroup_file: Path, root: Path) -> Rows:
 
 def cgroup_groups(cgroup_file: Path, root: Path) -> tuple[str, dict[str, Group]]:
     """The cgroup version, and the group of each controller that we read."""
-    entries = [line.split(":", 2) for line in cgroup_file.read_text().splitlines()]
+    version, groups = _groups_of(read_text(cgroup_file), root)
+    return version, dict(groups)
+
+
+@lru_cache(maxsize=16)  # a process stays where it is, and making paths is most of what asking costs
+def _groups_of(text: str, root: Path) -> tuple[str, dict[str, Group]]:
+    entries = [line.split(":", 2) for line in text.splitlines()]
     if len(entries) == 1 and entries[0][1] == "":
         return "v2", dict.fromkeys(CONTROLLERS, Group(root, root / entries[0][2].lstrip("/")))
     groups: dict[str, Group] = {}
@@ -128,8 +135,8 @@ def _v2_rows(group: Group) -> Rows:
 def _v1_quota(cpu: Group) -> str | None:
     """``none``, or quota/period in microseconds: the smallest share of a CPU on the way up."""
     found: list[tuple[float, str]] = []
-    for folder in (cpu.folder, *cpu.above()):
-        quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+    for folder in (cpu.folder, *cpu.above):
+        quota, period = _text(folder, "cpu.cfs_quota_us"), _text(folder, "cpu.cfs_period_us")
         if quota is None or period is None:
             if folder == cpu.folder:
                 return None
@@ -165,5 +172,8 @@ def _list(text: str | None) -> str | None:
     return None if text is None else (format_cpulist(parse_cpulist(text)) if text else "")
 
 
-def _text(path: Path) -> str | None:
-    return path.read_text().strip() if path.exists() else None
+def _text(folder: Path, name: str) -> str | None:
+    try:
+        return read_text(f"{folder}/{name}").strip()
+    except FileNotFoundError:
+        return None

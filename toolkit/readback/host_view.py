@@ -7,11 +7,14 @@ agent witnesses them.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from toolkit.host.kernelfs import read_bytes, read_text
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.readback.cgroup_view import cgroup_rows, device_rules
 from toolkit.readback.environment import AGENT_SETTINGS, entries_digest, names, value_of, values_digest
@@ -41,7 +44,7 @@ AGENT_NAME = "agent"
 
 @dataclass(frozen=True)
 class HostProbe:
-    """Where to look: the container's first process, the other container's (0: none yet), roots (changed by tests)."""
+    """One look: at the container's first process, the other container's (0: none yet); roots are changed by tests."""
 
     pid: int
     proc: Path = Path("/proc")
@@ -53,6 +56,23 @@ class HostProbe:
     def folder(self) -> Path:
         """Of the first process, in /proc."""
         return self.proc / str(self.pid)
+
+    @cached_property
+    def program(self) -> str:
+        """The folder of the agent's oldest child (orphans that it adopts are younger); ValueError without a child."""
+        children = [f"{self.proc}/{child}" for child in _children(f"{self.folder}")]
+        return children[0] if len(children) == 1 else min(children, key=_start_ticks)
+
+    @cached_property
+    def descendants(self) -> list[int]:
+        """The processes below the first one, children first."""
+        found: list[int] = []
+        queue = [self.pid]
+        while queue:
+            children = _children(f"{self.proc}/{queue.pop(0)}")
+            found += children
+            queue += children
+        return found
 
 
 def host_rows(probe: HostProbe) -> Rows:
@@ -103,7 +123,7 @@ def _namespace_rows(probe: HostProbe) -> Rows:
 
 
 def _environment_rows(probe: HostProbe) -> Rows:
-    entries = _environ(probe.folder)
+    entries = _environ(f"{probe.folder}")
     return {
         "environment": ",".join(sorted(names(entries))),
         "environment.values": values_digest(entries),
@@ -112,33 +132,33 @@ def _environment_rows(probe: HostProbe) -> Rows:
 
 
 def _program_rows(probe: HostProbe) -> Rows:
-    entries = _environ(_program(probe))
+    entries = _environ(probe.program)
     return {
         "workload.environment": values_digest(entries),
         "gomaxprocs": (value_of(entries, "GOMAXPROCS") or b"unset").decode(errors="replace"),
     }
 
 
-def _environ(folder: Path) -> list[bytes]:
-    return (folder / "environ").read_bytes().removesuffix(b"\0").split(b"\0")
+def _environ(folder: str) -> list[bytes]:
+    return read_bytes(f"{folder}/environ").removesuffix(b"\0").split(b"\0")
 
 
 def _resolver_rows(probe: HostProbe) -> Rows:
-    size = (probe.folder / "root/etc/resolv.conf").stat().st_size
+    size = os.stat(f"{probe.folder}/root/etc/resolv.conf").st_size  # noqa: PTH116 (a Path costs more than the call)
     return {"resolv_conf": "empty" if size == 0 else f"{size} bytes"}
 
 
-def status_fields(path: Path) -> dict[str, str]:
+def status_fields(path: str) -> dict[str, str]:
     """``/proc/PID/status`` as a mapping."""
-    pairs = (line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    pairs = (line.split(":", 1) for line in read_text(path).splitlines() if ":" in line)
     return {name: value.strip() for name, value in pairs}
 
 
 def _agent_rows(probe: HostProbe) -> Rows:
-    status = status_fields(probe.folder / "status")
+    status = status_fields(f"{probe.folder}/status")
     first = status["Name"] == AGENT_NAME and status["NSpid"].split()[-1] == "1"
     return {
-        "agent.affinity": _threads_affinity([probe.folder]),
+        "agent.affinity": _threads_affinity([f"{probe.folder}"]),
         "init": "false" if first else "true",
         "apparmor": _apparmor(probe),
         "user": _user(probe.folder, status),
@@ -154,7 +174,7 @@ def _apparmor(probe: HostProbe) -> str:
             return "none"
         path = probe.folder / "attr/current"
     try:
-        text = path.read_text().strip("\0\n ")
+        text = read_text(path).strip("\0\n ")
     except OSError as problem:
         if problem.errno != errno.EINVAL:  # that one means that no module answers
             raise
@@ -192,62 +212,56 @@ def _inside(outside: str, id_map: Path) -> str:
     Every kernel with user namespaces has the file, and without a namespace of its own a process has the identity in it.
     """
     number = int(outside)
-    for line in id_map.read_text().splitlines():
+    for line in read_text(id_map).splitlines():
         inside, begin, count = map(int, line.split())
         if begin <= number < begin + count:
             return str(number - begin + inside)
     return outside
 
 
-def _program(probe: HostProbe) -> Path:
-    """The folder of the agent's oldest child (orphans that it adopts are younger); ValueError without a child."""
-    tasks = (probe.folder / "task").iterdir()
-    children = [probe.proc / child for task in tasks for child in (task / "children").read_text().split()]
-    return children[0] if len(children) == 1 else min(children, key=_start_ticks)
-
-
-def _start_ticks(folder: Path) -> int:
-    return int((folder / "stat").read_text().rpartition(")")[2].split()[19])
-
-
-def descendants(probe: HostProbe) -> list[int]:
-    """The processes below the container's first one, children first (``/proc/PID/task/TID/children``)."""
+def _children(folder: str) -> list[int]:
+    """The children of all threads of a process (``/proc/PID/task/TID/children``); a thread that ends has none."""
     found: list[int] = []
-    queue = [probe.pid]
-    while queue:
-        parent = queue.pop(0)
-        for task in sorted((probe.proc / str(parent) / "task").iterdir()):
-            children = (task / "children").read_text().split()
-            found.extend(int(child) for child in children)
-            queue.extend(int(child) for child in children)
+    for task in sorted(os.listdir(f"{folder}/task")):  # noqa: PTH208 (names alone are wanted)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, read_text(f"{folder}/task/{task}/children").split())
     return found
 
 
+def _start_ticks(folder: str) -> int:
+    return int(read_text(f"{folder}/stat").rpartition(")")[2].split()[19])
+
+
 def _child_rows(probe: HostProbe) -> Rows:
-    folders = [probe.proc / str(pid) for pid in descendants(probe)]
+    folders = [f"{probe.proc}/{pid}" for pid in probe.descendants]
     if not folders:
         return {}
     rows: Rows = {
         "workload.affinity": _threads_affinity(folders),
-        "mems.allowed": _list(status_fields(_program(probe) / "status")["Mems_allowed_list"]),
+        "mems.allowed": _list(status_fields(f"{probe.program}/status")["Mems_allowed_list"]),
     }
     # Another user's numa_maps needs root (ptrace access, proc(5)); the agent reads its own child's.
     with suppress(OSError):
-        rows["memory.policy"] = _policy((_program(probe) / "numa_maps").read_text())
+        rows["memory.policy"] = _policy(read_text(f"{probe.program}/numa_maps"))
     return rows
 
 
 def _policy(numa_maps: str) -> str | None:
-    found = {line.split()[1] for line in numa_maps.splitlines() if len(line.split()) > 1}
+    fields = (line.split(None, 2) for line in numa_maps.splitlines())
+    found = {field[1] for field in fields if len(field) > 1}
     return ",".join(sorted(found)) or None
 
 
-def _threads_affinity(folders: list[Path]) -> str:
+def _threads_affinity(folders: list[str]) -> str:
+    """The CPU list of all threads, or each list with a thread that has it. LookupError when none was there any more."""
     told: dict[str, str] = {}
     for folder in folders:
-        for task in sorted((folder / "task").iterdir()):
-            told.setdefault(_allowed((task / "status").read_text()), task.name)
+        for task in sorted(os.listdir(f"{folder}/task")):  # noqa: PTH208 (names alone are wanted)
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended runs nowhere
+                told.setdefault(_allowed(read_text(f"{folder}/task/{task}/status")), task)
     lists = {_list(text): thread for text, thread in reversed(told.items())}
+    if not lists:
+        raise LookupError("no thread")
     if len(lists) == 1:
         return next(iter(lists))
     return "; ".join(f"{cpus} (thread {thread})" for cpus, thread in sorted(lists.items()))
@@ -262,9 +276,9 @@ def _allowed(status: str) -> str:
 
 
 def _network_rows(probe: HostProbe) -> Rows:
-    net = probe.folder / "net"
-    devices = [line.split(":")[0].strip() for line in (net / "dev").read_text().splitlines()[2:]]
-    routes = len((net / "route").read_text().splitlines()) > 1
+    net = f"{probe.folder}/net"
+    devices = [line.split(":")[0].strip() for line in read_text(f"{net}/dev").splitlines()[2:]]
+    routes = len(read_text(f"{net}/route").splitlines()) > 1
     if devices == ["lo"] and not routes:
         return {"network": "loopback-only"}
     return {"network": ",".join(devices) + (",routes" if routes else "")}
@@ -273,7 +287,7 @@ def _network_rows(probe: HostProbe) -> Rows:
 def _limit_rows(probe: HostProbe) -> Rows:
     titles = {"Max core file size": "ulimit.core", "Max open files": "ulimit.nofile"}
     rows: Rows = {}
-    for line in (probe.folder / "limits").read_text().splitlines():
+    for line in read_text(f"{probe.folder}/limits").splitlines():
         for title, row in titles.items():
             if line.startswith(title):
                 soft, hard = line[len(title) :].split()[:2]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from toolkit.host.kernelfs import read_text
 
 _KERNELS = ("/proc", "/dev", "/sys")
 
@@ -36,7 +40,12 @@ class _Mount:
 
 def mount_rows(mountinfo: Path) -> dict[str, str | None]:
     """What is mounted where, and how. Of several mounts at one point the last made counts."""
-    mounts = {mount.point: mount for mount in _mounts(mountinfo.read_text())}
+    return dict(_rows_of(read_text(mountinfo)))
+
+
+@functools.lru_cache(maxsize=8)  # the same text at every look: to take it apart is most of what a look at it costs
+def _rows_of(mountinfo: str) -> dict[str, str | None]:
+    mounts = {mount.point: mount for mount in _mounts(mountinfo)}
     asked = [
         mount
         for point, mount in mounts.items()
@@ -64,13 +73,19 @@ def device_nodes(root: Path) -> list[str]:
 
 
 def _nodes(root: Path, folder: str) -> Iterator[str]:
-    for path in (root / folder.lstrip("/")).iterdir():
-        name, mode = f"{folder}/{path.name}", path.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            if name not in _OWN_FOLDERS:
-                yield from _nodes(root, name)
-        elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)) and name not in _USUAL_DEVICES:
-            yield name
+    with os.scandir(f"{root}{folder}") as entries:
+        for entry in entries:
+            name = f"{folder}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if name not in _OWN_FOLDERS:
+                    yield from _nodes(root, name)
+            elif name not in _USUAL_DEVICES and _is_node(entry):
+                yield name
+
+
+def _is_node(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
 def _mounts(text: str) -> Iterator[_Mount]:

@@ -6,6 +6,7 @@ Whether one is the machine's can be asked in two ways. Without root the host may
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def read_namespaces(process: Path) -> dict[str, str]:
     """Of a process by its folder in /proc. Raises PermissionError when they are another user's and we are not root."""
     found = {}
     for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"):
-        number = (process / "ns" / kind).readlink().name
+        number = os.readlink(f"{process}/ns/{kind}")
         found[kind] = number.partition("[")[2].rstrip("]")
     return found
 
