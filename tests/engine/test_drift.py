@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,45 @@ def test_docker_update_is_named_with_when_from_and_to(null: Bench) -> None:
     before = "0-1" if cpuset == "0,1" else cpuset
     check(outcome, "container.cpuset", hand.done["container.cpuset"], before, "0", *ALL)
     assert "backend" not in str(broken(outcome))  # nobody touched it
+
+
+class Intruder:
+    """A busy process that somebody puts into the SDK's container, as ``docker exec`` puts its own there."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def enter(self, _container: str, pid: int) -> None:
+        """Start it, in the groups of the container's first process, on the measured CPU."""
+        _version, groups = cgroup_groups(Path(f"/proc/{pid}/cgroup"), CGROUPS)
+        self._process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for folder in {group.folder for group in groups.values()}:
+            (folder / "cgroup.procs").write_text(str(self._process.pid))
+        os.sched_setaffinity(self._process.pid, {0})
+
+    def leave(self, _container: str = "", _pid: int = 0) -> None:
+        """End it; an empty group can be removed."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@needs_root
+def test_a_process_that_is_put_into_the_container_is_named_and_its_time_is_foreign(null: Bench) -> None:
+    intruder = Intruder()
+    try:
+        outcome, hand = disturbed(null, {"enter": intruder.enter, "stay": lambda *_: None, "leave": intruder.leave})
+    finally:
+        intruder.leave()
+    named = [one["cause"] for one in outcome.result["invalid"] if "did not start" in one["cause"]]
+    assert named, outcome.result["invalid"]
+    assert all(one.startswith("sdk: at window:") for one in named)
+    rows = outcome.ledger["windows"]
+    busy = rows[hand.done["enter"] + 1]
+    assert "foreign_cpu_share" in {one["what"] for one in busy["taints"]}
+    # The container's own account has it as ours: what the program and its agent used is what tells it apart.
+    shares = [row["foreign_cpu_seconds"] / row["seconds"] for row in rows]
+    assert shares[hand.done["enter"] + 1] > 0.1
 
 
 @needs_root

@@ -308,6 +308,24 @@ def test_the_programs_own_waits_come_from_the_agents_samples() -> None:
     assert "no sample" in second["reason_unavailable"]["run_queue_wait_seconds"]
 
 
+def test_time_in_the_container_that_is_neither_the_programs_nor_its_agents_is_foreign() -> None:
+    def sample(second: float, group: float, program: float, agent: float) -> Sample:
+        spent = {"cgroup_cpu_ns": group, "cpu_user_ns": program, "agent_cpu_ns": agent}
+        fields = dict.fromkeys(Sample._fields, 0) | {name: round(value * SECOND) for name, value in spent.items()}
+        return Sample(**fields | {"monotonic_ns": round(second * SECOND)})
+
+    # By the group's own account all of it is ours: 4 s of 4 s, then 6.5 s of 6.6 s.
+    taken = [snapshot("t0", 10, 0, 0), snapshot("window:0", 20, 4.0, 4.0), snapshot("window:1", 30, 10.6, 10.5)]
+    samples = (sample(9.9, 1.0, 0.9, 0.1), sample(19.9, 5.0, 4.8, 0.2), sample(29.9, 11.5, 8.3, 0.3))
+    first, second = ledger(taken, judged(2, samples=samples))["windows"]
+    assert first["foreign_cpu_seconds"] == pytest.approx(0.0)
+    assert second["foreign_cpu_seconds"] == pytest.approx(0.1 + 2.9)
+    assert not first["tainted"]
+    assert [one["what"] for one in second["taints"]] == ["foreign_cpu_share"]
+    unknown = ledger(taken, judged(2))["windows"][1]
+    assert unknown["foreign_cpu_seconds"] == pytest.approx(0.1)
+
+
 def test_a_missing_snapshot_is_named() -> None:
     document = ledger([snapshot("t0", 0, 1.0, 1.0), snapshot("window:1", 20, 2.0, 2.0)], judged(2))
     Draft202012Validator(SCHEMA).validate(document)

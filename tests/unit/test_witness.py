@@ -99,6 +99,11 @@ def test_a_program_that_was_never_seen_is_a_finding() -> None:
     assert "never saw" in causes()[0]
 
 
+def test_a_process_that_came_from_outside_is_a_finding() -> None:
+    (cause,) = causes(view(10, 5.0), replace(view(20, 10.0), intruders=2))
+    assert "processes in the container that its agent did not start" in cause
+
+
 def test_a_look_after_the_end_is_skipped() -> None:
     assert causes(view(10, 5.0), ProcessView(START + 20 * SECOND, problem="NoSuchProcess")) == []
 

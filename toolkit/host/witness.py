@@ -53,6 +53,8 @@ class ProcessView:
     agent_affinity: tuple[str, ...] = ()
     problem: str = ""
     span_ns: int = 0
+    intruders: int = 0
+    """Processes in the container's control group that came from outside: not below the agent."""
 
     def to_json(self) -> dict[str, Any]:
         """Without process numbers."""
@@ -66,6 +68,7 @@ class ProcessView:
             "agent_affinity": list(self.agent_affinity),
             "problem": self.problem or None,
             "span_ns": self.span_ns,
+            "intruders": self.intruders,
         }
 
 
@@ -83,7 +86,7 @@ def view_processes(pid: int) -> ProcessView:
     moment = time.monotonic_ns()
     try:
         agent = psutil.Process(pid)
-        children = _below(agent)
+        children, intruders = _below(agent)
         own = _affinity(thread.id for thread in agent.threads())
     except psutil.Error as problem:
         return ProcessView(moment, problem=type(problem).__name__)
@@ -105,32 +108,36 @@ def view_processes(pid: int) -> ProcessView:
     moment += span // 2
     if not seen:
         return ProcessView(moment, agent_affinity=own, problem="the agent has no processes below it")
-    return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own, span_ns=span)
+    return ProcessView(moment, cpu, rss, seen, len(tasks), _affinity(tasks), own, span_ns=span, intruders=intruders)
 
 
-def _below(agent: psutil.Process) -> list[psutil.Process]:
-    """The program's processes: below the agent, at any depth.
+def _below(agent: psutil.Process) -> tuple[list[psutil.Process], int]:
+    """The program's processes, below the agent at any depth; and how many others are in the container.
 
     Found among those of the agent's cgroup: psutil's own way reads the whole machine's process table. What was put into
-    the container from outside (``docker exec``) is in the cgroup and not below the agent.
+    the container from outside (``docker exec``) is in the cgroup, and its parent is not.
     """
     import psutil
 
     try:
         members = _cgroup_members(agent.pid)
     except OSError:
-        return agent.children(recursive=True)
+        return agent.children(recursive=True), 0
     parents: dict[int, list[psutil.Process]] = {}
     for pid in members:
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             parents.setdefault(process.ppid(), []).append(process)
+    inside = set(members)
+    intruders = sum(
+        process.pid != agent.pid for ppid, found in parents.items() if ppid not in inside for process in found
+    )
     found, next_up = [], [agent.pid]
     while next_up:
         children = parents.pop(next_up.pop(), [])
         found += children
         next_up += [child.pid for child in children]
-    return found
+    return found, intruders
 
 
 def _cgroup_members(pid: int) -> list[int]:
@@ -171,6 +178,9 @@ def disagreements(
         return [Finding("witness", f"{role}: the host never saw the program", 0, 1)]
     findings = []
     for when, view in seen:
+        if view.intruders:
+            cause = f"{role}: at {when} the host saw processes in the container that its agent did not start"
+            findings.append(Finding("witness", cause, view.intruders, 0))
         findings += _wrong_affinity(f"{role}: at {when}", view, affinity, agent_affinity)
         findings += _wrong_rss(f"{role}: at {when}", view, samples)
     for (earlier, before), (later, after) in pairwise(seen):
