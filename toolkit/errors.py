@@ -55,6 +55,10 @@ class InputMismatch(UsageError):
     """A fetched or stored input is not the one the lock names (exit 2)."""
 
 
+class InputUnsafe(UsageError):
+    """An input that would take more room or time than any input of ours needs, or whose names leave their folder."""
+
+
 class InputUnavailable(UsageError):
     """A locked input cannot be had from the host's package clients (exit 2)."""
 

@@ -47,7 +47,9 @@ class Output:
     def document(self, value: dict[str, Any]) -> None:
         """Print the versioned object, on stdout, in JSON mode."""
         if self.json_mode:
-            print(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False), file=self.stdout, flush=True)
+            # Elsewhere than in UTF-8 a letter may have to be escaped, and JSON has its own way to do that.
+            ascii_only = (getattr(self.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+            print(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=ascii_only), file=self.stdout, flush=True)
 
     def document_line(self, value: dict[str, Any]) -> None:
         """Print a versioned object on one line, on stdout, in JSON mode: for commands that report while they go on."""

@@ -83,6 +83,7 @@ def test_what_is_no_lie_is_shown_all_the_same(honest: Honest, tmp_path: Path) ->
     wanted = {
         (9, "wrong-extension"): "compression",
         (65, "from-the-future"): "future",
+        (91, "another-architecture"): "is for linux/arm64",
         (94, "image-of-root"): "image.user",
         (94, "image-onbuild"): "image.onbuild",
         (95, "setuid-in-a-layer"): "setuid",
@@ -93,7 +94,9 @@ def test_what_is_no_lie_is_shown_all_the_same(honest: Honest, tmp_path: Path) ->
             folder = tmp_path / case.folder
             folder.mkdir()
             found = verify(Question(case.make(honest.copy(), folder)))
-            assert wanted[case.number, case.name] in " ".join((*found.warnings, *found.differences)), case.folder
+            assert wanted[case.number, case.name] in " ".join((*found.warnings, *found.differences, *found.forecast)), (
+                case.folder
+            )
 
 
 def test_a_cut_anywhere_is_noticed(honest: Honest, tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ from toolkit.archive.stranger import adopt_inputs, read_lock_of
 from toolkit.build.compile import Limits, _made, build_spec
 from toolkit.build.images import Build
 from toolkit.build.targets import ENVIRONMENT, NO_MODULES, Target
-from toolkit.cli.rerunning_archive import Wish, _may_run, _placed, say_environment
-from toolkit.engine.fake import FakeEngine
+from toolkit.cli.rerunning_archive import Wish, _may_run, _placed
+from toolkit.cli.strangers import say_environment
+from toolkit.engine.fake import FakeContainer, FakeEngine
 from toolkit.errors import (
     ArchiveInvalid,
     BuildFailed,
@@ -121,6 +122,56 @@ def test_099_101_an_input_that_the_archive_lacks_makes_it_incomplete(place: Path
     assert kind in caught.value.cause
 
 
+@pytest.mark.parametrize("kind", ["package", "source"])
+def test_097_109_what_would_unpack_to_more_than_is_declared_is_unsafe(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A package that is a bomb, and one source under a thousand names: neither fills memory or disk of the reviewer."""
+    import toolkit.archive.rebuild as module
+
+    lock, store = lock_at(place)["cells"][CELL], Store.open(tmp_path / "s")
+    lock["toolchain"]["tar_sha256"] = "ab" * 32
+    if kind == "package":
+        data = claimed_package(tmp_path)
+        lock["base"] = {"packages": [row_of(store, "evil", data)], "suite": "x", "layer_sha256": "cd" * 32}
+        lock |= {"targets": {}, "recipes": {}}
+    else:
+        monkeypatch.setattr(module, "SOURCE_BYTES", 10_000)
+        sha256 = row_of(store, "x.go", b"x" * 100)["sha256"]
+        sources = {f"src/{number}.go": f"sha256:{sha256}" for number in range(1000)}
+        lock["targets"]["agent"] |= {"folder": "agent", "title": "it", "sources": sources}
+    with pytest.raises(ArchiveInvalid, match="unsafe") as caught:
+        rebuild_cell(FakeEngine(), store, lock, place, lambda _: None)
+    assert caught.value.exit_code == 6
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def claimed_package(tmp_path: Path) -> bytes:
+    """A .deb of 2 kB whose one file says that it has 8 GiB."""
+    from tests.unit.test_bounds import claimed, package
+
+    return package(tmp_path / "evil.deb", claimed("usr/x", (1 << 33) - 1) + bytes(1024)).read_bytes()
+
+
+def row_of(store: Store, name: str, data: bytes) -> dict[str, Any]:
+    """Bytes in the store, as a lock names them."""
+    import hashlib
+
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.add_bytes(data, sha256, name)
+    row = {"name": name, "source": "apt", "version": "1", "filename": f"{name}.deb", "sha256": sha256}
+    return {**row, "size_bytes": len(data)}
+
+
+def test_091_images_of_another_platform_are_for_another_host(place: Path) -> None:
+    lock = read_lock_of(place / "run")
+    config = place / layout.blob(lock["cells"][CELL]["images"]["sdk"]["identity"]["config_digest"])
+    config.write_text(json.dumps({**json.loads(config.read_text()), "architecture": "arm64"}))
+    with pytest.raises(HostUnfit, match="not for this machine") as caught:
+        adopt_images(place, lock)
+    assert (caught.value.exit_code, "linux/arm64" in caught.value.cause) == (3, True)
+
+
 @pytest.mark.parametrize("reference", ["debian:12", "debian", "debian@sha256:12"])
 def test_100_a_base_by_tag_is_no_base(reference: str) -> None:
     with pytest.raises(CatalogueError, match="floating"):
@@ -166,6 +217,31 @@ def test_103_105_what_differs_is_named_by_layer_and_file(made: Author, tmp_path:
     found = _compared(original, replace(original, identity=again.identity), made.store, blobs)
     assert (found.level, found.where) == ("differs", "layer 2: repro/agent: its size")
     assert _compared(original, original, made.store, blobs).level == "bitwise"
+
+
+@pytest.mark.parametrize("layer", ["a-link-to-nothing", "a-sparse-file", "no-tar", "too-many"])
+def test_103_a_layer_that_cannot_be_compared_is_said_to_be_so(
+    made: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    from dataclasses import replace
+
+    import toolkit.archive.rebuild as module
+    from tests.support.hostile import header, member
+    from toolkit.archive.images import run_images
+
+    data = {
+        "a-link-to-nothing": header("a", 0, type=b"1", link=b"z") + bytes(1024),
+        "a-sparse-file": header("x", 0, type=b"S", prefix=bytes(138) + b"%011o\0" % ((1 << 33) - 1)) + bytes(1024),
+        "no-tar": b"no tar" * 1000,
+        "too-many": b"".join(member(str(number)) for number in range(9)) + bytes(1024),
+    }[layer]
+    monkeypatch.setattr(module, "LAYER_FILES", 8)
+    original = next(one for one in run_images(read_json(made.folder.path / "lock.json")) if one.kind == "sdk")
+    (tmp_path / ("12" * 32)).write_bytes(data)
+    diffs = (original.identity.diff_ids[0], "sha256:" + "12" * 32)
+    other = replace(original, identity=replace(original.identity, diff_ids=diffs))
+    where = module.first_difference(other, original, made.store, tmp_path)
+    assert where.startswith("layer 2 (the archive's cannot be compared file by file"), where
 
 
 def test_102_104_the_same_files_in_other_bytes_are_the_same_content(made: Author, tmp_path: Path) -> None:
@@ -270,6 +346,99 @@ def test_109_a_link_is_not_what_a_build_made(tmp_path: Path) -> None:
     (tmp_path / "agent").symlink_to("/etc/hostname")
     with pytest.raises(BuildFailed, match="left no agent"):
         _made(tmp_path / "agent", "agent", target())
+
+
+def test_109_no_part_of_a_path_that_a_build_made_is_a_link(tmp_path: Path) -> None:
+    """The build may write below /out as it likes: a link to a folder of the host in place of one of ours."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x").write_text("of the host")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lib").symlink_to(tmp_path / "secret")
+    with pytest.raises(BuildFailed, match="left no lib/x"):
+        _made(tmp_path / "out" / "lib" / "x", "lib/x", target(outputs={"lib/x": ""}))
+
+
+def test_109_what_a_build_linked_to_keeps_its_mode_when_the_build_is_thrown_away(tmp_path: Path) -> None:
+    store, outside = Store.open(tmp_path / "store"), tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "kept").write_text("kept")
+    with store.temporary() as folder:
+        (folder / "out").mkdir()
+        (folder / "out" / "evil").symlink_to(outside)
+        (folder / "out" / "locked").mkdir(mode=0o500)
+    assert outside.stat().st_mode & 0o777 == 0o755
+    assert (outside / "kept").read_text() == "kept"
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_107_empty_files_take_room_too(tmp_path: Path) -> None:
+    from toolkit.build.compile import _taken
+
+    for number in range(20):
+        (tmp_path / str(number)).touch()
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 1 << 30)
+    (tmp_path / "folder").mkdir()
+    assert _taken(tmp_path) == (1 << 30) + 21 * 4096
+
+
+def test_107_a_compiler_of_a_stranger_is_bounded_while_it_warms_up(tmp_path: Path) -> None:
+    """The toolchain comes from the archive: what compiles the standard library is a stranger's program, too."""
+    from toolkit.build.compile import warm_standard_library
+
+    engine = FakeEngine(images=("go",))
+
+    def at_once(container: FakeContainer) -> None:
+        container.files["/cache"] = b"x" * 5000
+        container.finish(0)
+
+    engine.on_start = at_once
+    with pytest.raises(BuildFailed, match="was stopped") as caught:
+        warm_standard_library(engine, "go", tmp_path / "a.tar", limits=Limits(time.monotonic() + 60, 4096))
+    assert "--limit-gigabytes" in caught.value.remedy
+    assert any(one.name == "fsize" for one in engine.asked("create")[0].arguments[0].ulimits)
+    with pytest.raises(BuildFailed, match="was stopped") as caught:
+        warm_standard_library(engine, "go", tmp_path / "b.tar", limits=Limits(time.monotonic() - 1, 1 << 30))
+    assert "--limit-minutes" in caught.value.remedy
+    assert engine.containers == {}
+
+
+def test_107_what_a_rebuild_loaded_goes_again_and_what_was_there_stays(tmp_path: Path) -> None:
+    from toolkit.archive.borrowed import borrowed
+    from toolkit.build.assemble import write_archive_of
+
+    engine, store, said = Loading(images=("sealbench/there:1",)), Store.open(tmp_path / "s"), list[str]()
+    with (tmp_path / "image.tar").open("wb") as stream:
+        write_archive_of(stream, [])
+    engine.names = ["sealbench/there:1", "sealbench/new:1"]
+    rewrite_names(tmp_path / "image.tar", engine.names)
+    with borrowed(engine, store, said.append) as mine:
+        mine.load(tmp_path / "image.tar")
+        assert set(engine.images) == {"sealbench/there:1", "sealbench/new:1"}
+    assert set(engine.images) == {"sealbench/there:1"}
+    with store.lock("build", shared=True), borrowed(engine, store, said.append) as mine:
+        mine.load(tmp_path / "image.tar")
+    assert set(engine.images) == {"sealbench/there:1", "sealbench/new:1"}
+    assert "repro clean --images" in said[0]
+
+
+class Loading(FakeEngine):
+    """An engine that has an image once it was loaded."""
+
+    names: list[str]
+
+    def load(self, archive: Any) -> None:
+        super().load(archive)
+        for name in self.names:
+            self.images.setdefault(name, {"Id": name, "RepoTags": [name]})
+
+
+def rewrite_names(path: Path, names: list[str]) -> None:
+    with tarfile.open(path, "w") as tar:
+        data = json.dumps([{"Config": "x", "Layers": [], "RepoTags": names}]).encode()
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
 
 
 def test_110_a_name_that_a_template_wants_and_nobody_gave_is_an_error() -> None:

@@ -699,12 +699,40 @@ def _images() -> Iterator[Case]:
         "verified",
         _plain(lambda h: _own_image(h, _append_to_layer(member("etc/token", secret)), _nothing).tar()),
     )
+    for title, verdict, layer in _layers():
+        number = 93 if verdict == "verified" else 97
+        yield Case(
+            number,
+            title,
+            verdict,
+            _plain(lambda h, more=layer: _own_image(h, _append_to_layer(*more), _nothing).tar()),
+        )
+    yield Case(
+        91,
+        "another-architecture",
+        "verified",
+        _plain(lambda h: _own_image(h, _same, lambda c: c.update({"architecture": "arm64"})).tar()),
+    )
     yield Case(
         97,
         "layer-leaves-its-root",
         "unsafe",
         _plain(lambda h: _own_image(h, _append_to_layer(member("../../etc/x", b"x")), _nothing).tar()),
     )
+
+
+def _layers() -> Iterator[tuple[str, str, tuple[bytes, ...]]]:
+    """What a layer may hold (whiteouts: OCI image-spec 1.1, layer.md), and what would fill the disk that it is loaded
+    to, or hide a member from one of two readers.
+    """
+    terabyte = b"%011o\0" % ((1 << 36) - 1)
+    yield "whiteouts", "verified", (member("etc/.wh.passwd"), member("var/.wh..wh..opq"))
+    yield "hard-link-before-its-target", "verified", (header("a", 0, type=b"1", link=b"z"), member("z", b"z"))
+    yield "sparse-of-a-terabyte", "unsafe", (header("x", 0, type=b"S", prefix=bytes(138) + terabyte),)
+    sparse = b"22 GNU.sparse.major=1\n" + b"37 GNU.sparse.realsize=1099511627776\n"
+    yield "pax-sparse", "unsafe", (member("x", sparse, type=b"x"), member("x", b""))
+    yield "pax-of-another-size", "unsafe", (member("x", b"22 size=1099511627776\n", type=b"x"), member("x", b"y"))
+    yield "folder-with-content", "unsafe", (member("x", header("hidden", 1), type=b"5"),)
 
 
 def _policies() -> Iterator[Case]:

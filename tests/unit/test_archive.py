@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.archives import ROOT, Author, author
 from toolkit.archive import layout, pack, sshsig
@@ -244,19 +245,62 @@ def test_every_verdict_has_an_exit_code() -> None:
     assert set(EXIT_CODES.values()) == {0, 1, 3, 6, 8}
 
 
-def test_verify_needs_no_docker_no_grpc_and_no_module_of_linux(made: Author) -> None:
-    blocked = ("docker", "grpc", "fcntl", "psutil", "pwd", "grp", "resource", "termios", "numpy", "httpx")
-    script = (
-        "import sys\n"
-        f"for name in {blocked!r}: sys.modules[name] = None\n"
-        "from toolkit.cli.app import run\n"
-        "sys.exit(run(['verify', sys.argv[1]]))\n"
+ELSEWHERE = ROOT / "tests" / "support" / "elsewhere.py"
+
+
+def there(system: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``repro`` as on another system."""
+    return subprocess.run(
+        [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning", ELSEWHERE, system, *arguments],
+        cwd=ROOT, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["windows", "macos"])
+def test_verify_needs_no_docker_no_grpc_no_module_and_no_call_of_linux(
+    made: Author, tmp_path: Path, system: str
+) -> None:
+    signed, key = made.archive("signed.tar.zst", key=KEY), tmp_path / "their.pub"
+    line = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    key.write_bytes(line + b" them\n")
+    for arguments in ([str(made.archive())], [str(signed), "--signer", str(key)], [str(signed), "--json"]):
+        done = there(system, "verify", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == ""
+    assert json.loads(done.stdout)["verdict"] == "verified"
+    refused = there(system, "verify", str(made.archive()), "--sha256", "0" * 64)
+    assert (refused.returncode, "verdict: tampered" in refused.stdout) == (6, True), refused.stderr
+    for wrong in (tmp_path, tmp_path / "absent"):
+        assert there(system, "verify", str(wrong)).returncode == 2
+    (tmp_path / "link").symlink_to(signed)
+    assert "symbolic link" in there(system, "verify", str(tmp_path / "link")).stderr
+
+
+@pytest.mark.parametrize("attribute", ["geteuid", "O_NOFOLLOW"])
+def test_what_plays_another_system_really_lacks_what_it_lacks(tmp_path: Path, attribute: str) -> None:
+    """The witness: a module of ours that asked for more would be caught."""
+    (tmp_path / "toolkit_more.py").write_text(f"import os\n__name__ = 'toolkit.more'\nprint(os.{attribute})\n")
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n"
+        "from tests.support.elsewhere import leave_linux; leave_linux('windows'); import toolkit_more"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(made.archive())], cwd=ROOT, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "verdict: verified" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "AttributeError" in done.stderr
+    assert attribute in done.stderr
+
+
+def test_a_name_that_no_terminal_can_show_is_escaped_and_no_crash(made: Author, tmp_path: Path) -> None:
+    for name, shown_as in (("\u65e5\u672c", "\\u65e5\\u672c"), ("a\x1b[31m b", "a\\x1b[31m b")):
+        path = tmp_path / f"{name}.tar.zst"
+        path.write_bytes(made.archive().read_bytes())
+        for encoding in ("ascii", "cp1252"):
+            done = subprocess.run(
+                [sys.executable, "-m", "toolkit", "verify", str(path)], cwd=ROOT, check=False, capture_output=True,
+                env={**os.environ, "PYTHONIOENCODING": encoding},
+            )  # fmt: skip
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert shown_as.encode() in done.stdout
+            assert b"\x1b" not in done.stdout
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from toolkit.archive.bundle import take_in, write_bundle
 from toolkit.canonical import digest_bytes
 from toolkit.catalogue import load_catalogue
 from toolkit.cli.app import run
-from toolkit.errors import ArchiveInvalid, InputUnavailable, UsageError
+from toolkit.errors import ArchiveInvalid, InputMismatch, InputUnavailable, UsageError
 from toolkit.fetch.source import Source
 from toolkit.fetch.stage import locked_files
 from toolkit.fetch.store import Store
@@ -41,7 +42,7 @@ def test_a_bundle_fills_an_empty_store(bundle: tuple[Path, list[LockedFile]], tm
 def test_only_what_was_asked_for_is_taken(bundle: tuple[Path, list[LockedFile]], tmp_path: Path) -> None:
     path, rows = bundle
     store = Store.open(tmp_path / "mine")
-    assert take_in(store, path, [rows[0].sha256]) == 1
+    assert take_in(store, path, [rows[0]]) == 1
     assert not store.has(rows[1].sha256)
 
 
@@ -55,10 +56,21 @@ def test_a_damaged_bundle_brings_nothing_wrong(
     path.write_bytes(data)
     store = Store.open(tmp_path / "mine")
     with pytest.raises(ArchiveInvalid):
-        take_in(store, path, [one.sha256 for one in rows])
+        take_in(store, path, rows)
     for one in rows:
         if store.has(one.sha256):
             store.blob(one.sha256, one.filename)
+
+
+def test_an_input_of_another_size_than_the_lock_says_is_not_even_begun(
+    bundle: tuple[Path, list[LockedFile]], tmp_path: Path
+) -> None:
+    path, rows = bundle
+    store = Store.open(tmp_path / "mine")
+    with pytest.raises(InputMismatch, match=r"one\.deb"):
+        take_in(store, path, [replace(rows[0], size_bytes=7)])
+    assert not store.has(rows[0].sha256)
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_something_else_is_no_bundle(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from toolkit.archive import layout
 from toolkit.archive.images import run_images
 from toolkit.build import records
 from toolkit.engine.port import Engine
-from toolkit.errors import ArchiveInvalid
+from toolkit.errors import ArchiveInvalid, HostUnfit
 from toolkit.fetch.store import Store
 from toolkit.host.facts import host_facts
 from toolkit.host.topology import Placement, Topology
@@ -31,6 +31,7 @@ from toolkit.seal import manifest_digest, read_json
 from toolkit.verify.names import shown
 from toolkit.verify.report import Refused
 from toolkit.verify.scan import Scan
+from toolkit.verify.stages.host import PLATFORM
 from toolkit.verify.strict import strict_json
 from toolkit.verify.unpack import unpack
 
@@ -48,7 +49,7 @@ def unpack_run(stream: BinaryIO, scan: Scan, folder: Path, run: str, *, images: 
 
 def adopt_images(folder: Path, lock: Mapping[str, Any]) -> Store:
     """A private store below ``folder`` that holds the archive's images. ``lock`` has been checked
-    (``stranger.read_lock_of``). Raises ArchiveInvalid, Refused.
+    (``stranger.read_lock_of``). Raises ArchiveInvalid, HostUnfit for images of another platform, Refused.
     """
     store = Store.open(folder / "store")
     blobs = folder / layout.BLOBS
@@ -58,6 +59,13 @@ def adopt_images(folder: Path, lock: Mapping[str, Any]) -> Store:
         if not all((blobs / one).is_file() for one in (own, *layers)):
             raise Refused(5, "incomplete", shown(image.reference), "in the archive, as its lock names it", "missing")
         config = strict_json((blobs / own).read_bytes(), "a config", 5)
+        platform = f"{config.get('os')}/{config.get('architecture')}"
+        if platform != PLATFORM:
+            raise HostUnfit(
+                f"{shown(image.reference)} is not for this machine",
+                f"its configuration says {shown(platform)}, and only {PLATFORM} runs",
+                "ask for an archive of a run on such a machine",
+            )
         for layer in layers:
             if not store.has(layer):
                 store.add_file(blobs / layer, layer, f"a layer of {image.reference}")

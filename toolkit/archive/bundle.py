@@ -12,7 +12,7 @@ from toolkit.archive import layout
 from toolkit.archive.inputs import Input, input_members
 from toolkit.archive.members import Member
 from toolkit.archive.pack import write_archive
-from toolkit.errors import ArchiveInvalid
+from toolkit.errors import ArchiveInvalid, InputMismatch
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import LockedFile
 from toolkit.verify.frames import Transport
@@ -42,17 +42,18 @@ def write_bundle(store: Store, rows: Iterable[LockedFile], target: Path, *, over
     return len(members)
 
 
-def take_in(store: Store, path: Path, wanted: Iterable[str]) -> int:
-    """Take the inputs with these sha256 out of a bundle or an archive; how many there were. Nothing else of it is read.
+def take_in(store: Store, path: Path, wanted: Iterable[LockedFile]) -> int:
+    """Take these inputs out of a bundle or an archive; how many there were. Nothing else of it is read.
 
     Raises ArchiveInvalid for a file that is neither, or damaged; InputMismatch for bytes that are not what their name
-    says; UsageError.
+    says, or not as many as the lock does: those are not written anywhere; UsageError.
     """
-    needed, taken = set(wanted), 0
+    needed, taken = {row.sha256: row for row in wanted}, 0
     with opened(path) as stream:
         try:
             for sha256, source, size in _blobs(stream):
                 if sha256 in needed and not store.has(sha256):
+                    _of_size(needed[sha256], size)
                     _keep(store, source, size, sha256)
                     taken += 1
                 else:
@@ -78,6 +79,16 @@ def _blobs(stream: object) -> Iterator[tuple[str, Source, int]]:
         else:
             _skip(source, header.size)
             source.exactly(-header.size % BLOCK)
+
+
+def _of_size(row: LockedFile, size: int) -> None:
+    """A megabyte of a bundle may claim to be a gigabyte of an input: what is too large is not even begun."""
+    if size != row.size_bytes:
+        raise InputMismatch(
+            f"{row.filename} is not what was locked",
+            f"it has {row.size_bytes} bytes, and {size} here",
+            "do not use this file; ask for another",
+        )
 
 
 def _keep(store: Store, source: Source, size: int, sha256: str) -> None:

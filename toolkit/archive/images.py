@@ -14,11 +14,11 @@ from toolkit.archive import layout
 from toolkit.archive.members import Member, of_blob, of_bytes
 from toolkit.archive.oci import LAYOUT_DOCUMENT, index_document, index_row, legacy_row, manifest_of
 from toolkit.build import records
-from toolkit.build.assemble import Assembled
 from toolkit.canonical import canonical_bytes, digest_bytes
-from toolkit.errors import InputUnavailable
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage
+
+_WAYS_OUT = "archive where the run was made, or leave the images out: --without images"
 
 
 def run_images(lock: Mapping[str, Any]) -> list[BuiltImage]:
@@ -34,7 +34,7 @@ def run_images(lock: Mapping[str, Any]) -> list[BuiltImage]:
 
 def image_members(store: Store, images: Sequence[BuiltImage]) -> list[Member]:
     """The layout's files. Raises InputUnavailable for an image that the store no longer holds."""
-    assembled = [recalled(store, image) for image in images]
+    assembled = [records.required(store, image, _WAYS_OUT) for image in images]
     members: list[Member] = []
     rows, legacy = [], []
     for image in assembled:
@@ -57,15 +57,3 @@ def image_members(store: Store, images: Sequence[BuiltImage]) -> list[Member]:
         of_bytes(layout.IMAGES_LAYOUT, canonical_bytes(LAYOUT_DOCUMENT)),
         of_bytes(layout.IMAGES_LEGACY, canonical_bytes(legacy)),
     ]
-
-
-def recalled(store: Store, image: BuiltImage) -> Assembled:
-    """An image as files of the store. Raises InputUnavailable."""
-    row = records.recall(store, image.inputs_digest)
-    if row is None or row[0].identity != image.identity:
-        raise InputUnavailable(
-            f"{image.reference} is not in the store",
-            "its layers were removed, or it was built with another store (--store)",
-            "archive where the run was made, or leave the images out: --without images",
-        )
-    return row[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from toolkit.archive.inputs import Input, input_members, inputs_of
 from toolkit.archive.members import Member, of_bytes, of_file, once
 from toolkit.archive.sbom import provenance, spdx
 from toolkit.archive.texts import readme, rerun_files, rerun_script
+from toolkit.build import zips
+from toolkit.build.bounds import Room
 from toolkit.canonical import canonical_bytes, sha256_file
 from toolkit.errors import ArchiveInvalid, UsageError
 from toolkit.fetch.store import Store
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _OUTPUT_NAMES = (".log", "bench.txt")
 """What programs wrote themselves; a launch cuts each of them (``log_max_bytes``)."""
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS")
+_LICENCE_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -199,13 +201,14 @@ def _licences(store: Store, inputs: Sequence[Input]) -> list[Member]:
 
 
 def _licence_members(one: Input, path: Path) -> list[Member]:
-    root = f"{one.name}@{one.version}/"
+    root, room = f"{one.name}@{one.version}/", Room()
     members = []
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            rest = name.removeprefix(root)
-            if name.startswith(root) and "/" not in rest and rest.upper().startswith(_LICENCE_NAMES):
-                members.append(of_bytes(f"{layout.LICENCES}{_flat(one)}/{rest}", archive.read(name)))
+    with zips.opened(path, room, "a module") as archive:
+        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+            rest = info.filename.removeprefix(root)
+            if info.filename.startswith(root) and "/" not in rest and rest.upper().startswith(_LICENCE_NAMES):
+                room.most(info.file_size, _LICENCE_BYTES, f"bytes of {rest}")
+                members.append(of_bytes(f"{layout.LICENCES}{_flat(one)}/{rest}", zips.content(archive, info, room)))
     return members
 
 

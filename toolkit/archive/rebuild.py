@@ -17,12 +17,18 @@ from toolkit.build.images import Build, BuildOptions
 from toolkit.build.recipe import Recipe, recipe_from_json
 from toolkit.build.targets import target_from_json
 from toolkit.engine.port import Engine
-from toolkit.errors import ArchiveInvalid, BuildFailed, InputMismatch, InputUnavailable
+from toolkit.errors import ArchiveInvalid, BuildFailed, InputMismatch, InputUnavailable, InputUnsafe
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage
 from toolkit.verify.names import shown
 
 Level = Literal["bitwise", "same content", "differs"]
+SOURCE_BYTES = 512 * 1024**2
+"""Of the sources of one cell, which are held in memory; those of this project have 3 MB."""
+
+LAYER_FILES = 500_000
+"""Beyond so many files two layers are not compared file by file."""
+
 _KINDS = ("file type", "mode", "owner", "group", "size", "content", "link target")
 
 
@@ -55,7 +61,8 @@ def rebuild_cell(
 
     A build that fails, or is stopped at one of ``limits``, gives no images: all of the cell differ, and why is said.
 
-    Raises ArchiveInvalid for an input that the archive lacks, CatalogueError, EngineError.
+    Raises ArchiveInvalid for an input that the archive lacks or that would unpack to more than ``bounds`` declares,
+    CatalogueError, EngineError.
     """
     wanted = _recipes(lock, store)
     options = BuildOptions(no_cache=True, allow_relock=False, offline=True, lock=lock, limits=limits)
@@ -65,6 +72,10 @@ def rebuild_cell(
         raise ArchiveInvalid(
             f"the archive is incomplete: {lacking.title}", "nothing is fetched for a rebuild", "ask for a whole one"
         ) from lacking
+    except InputUnsafe as bomb:
+        raise ArchiveInvalid(
+            f"the archive is unsafe: {shown(bomb.title)}", shown(bomb.cause), "nothing of it was kept"
+        ) from bomb
     except (BuildFailed, InputMismatch) as failed:
         report(f"rebuild: {failed}")
         return [_not_made(records.image_from_json(row), shown(str(failed), 400)) for row in lock["images"].values()]
@@ -80,8 +91,19 @@ def _not_made(original: BuiltImage, why: str) -> Rebuilt:
 
 
 def _recipes(lock: Mapping[str, Any], store: Store) -> list[Recipe]:
+    taken = 0
+
     def source(digest: str, path: str) -> bytes:
-        return store.blob(digest.removeprefix("sha256:"), path).read_bytes()
+        nonlocal taken
+        blob = store.blob_path(digest.removeprefix("sha256:"))
+        taken += blob.stat().st_size  # one blob may be named under any number of paths
+        if taken > SOURCE_BYTES:
+            raise ArchiveInvalid(
+                "the archive is unsafe: its sources are too many",
+                f"more than {SOURCE_BYTES} bytes, with {shown(path)}",
+                "nothing of it was built",
+            )
+        return store.blob(blob.name, path).read_bytes()
 
     built = {key: target_from_json(key, row, source) for key, row in lock["targets"].items()}
     return [recipe_from_json(kind, row, built) for kind, row in lock["recipes"].items()]
@@ -110,7 +132,10 @@ def first_difference(original: BuiltImage, image: BuiltImage, store: Store, blob
         place = blobs / old.removeprefix("sha256:")
         if not place.exists():
             return f"layer {number} (the archive has no bytes of it to compare)"
-        before = identity.flatten([place])
+        try:
+            before = identity.flatten([place], most=LAYER_FILES)
+        except identity.UNREADABLE as problem:
+            return f"layer {number} (the archive's cannot be compared file by file: {shown(str(problem), 200)})"
         after = identity.flatten([store.blob_path(new.removeprefix("sha256:"))])
         return f"layer {number}: {_first_file(before, after)}"
     return "the configuration"
@@ -119,10 +144,10 @@ def first_difference(original: BuiltImage, image: BuiltImage, store: Store, blob
 def _first_file(before: Mapping[str, tuple[object, ...]], after: Mapping[str, tuple[object, ...]]) -> str:
     for path in sorted({*before, *after}):
         if path not in after:
-            return f"{path} is missing"
+            return f"{shown(path)} is missing"
         if path not in before:
-            return f"{path} is new"
+            return f"{shown(path)} is new"
         if before[path] != after[path]:
             what = next(kind for kind, one, two in zip(_KINDS, before[path], after[path], strict=True) if one != two)
-            return f"{path}: its {what}"
+            return f"{shown(path)}: its {what}"
     return "the same files in other bytes (order, times)"

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from toolkit.build import deb
+from toolkit.build.bounds import Room
 from toolkit.build.ustar import Entry, write_layer
-from toolkit.errors import InputUnavailable
+from toolkit.errors import InputMismatch, InputUnavailable
 
 # What a Go binary, numactl, and C or C++ engines need at run time; no shell, no package manager.
 PACKAGES = (
@@ -64,15 +65,18 @@ def kept(path: str) -> bool:
     return not any(path.startswith(prefix) or path + "/" == prefix for prefix in _DROPPED)
 
 
-def base_entries(packages: Mapping[str, Path]) -> list[Entry]:
-    """The entries of the base layer from package name -> .deb. Raises InputMismatch for an unreadable package."""
+def base_entries(packages: Mapping[str, Path], room: Room | None = None) -> list[Entry]:
+    """The entries of the base layer from package name -> .deb. Raises InputMismatch for an unreadable package,
+    InputUnsafe for one that unpacks beyond ``room`` (by default what ``bounds`` declares), BuildFailed.
+    """
+    room = room or Room()
     found: dict[str, Entry] = {entry.path: entry for entry in skeleton()}
     for name in sorted(packages):
-        for entry in deb.entries(packages[name]):
+        for entry in deb.entries(packages[name], room):
             if kept(entry.path) and not _known(found, entry):
                 found[entry.path] = entry
         status = f"var/lib/dpkg/status.d/{name}"
-        found[status] = Entry.file(status, deb.control_text(packages[name]).encode(), 0o644)
+        found[status] = Entry.file(status, deb.control_text(packages[name], room).encode(), 0o644)
     bundle = _bundle(found.values())
     for folder in ("etc/ssl", "etc/ssl/certs"):
         found.setdefault(folder, Entry.folder(folder))
@@ -80,10 +84,18 @@ def base_entries(packages: Mapping[str, Path]) -> list[Entry]:
     return [entry for entry in with_parents(found).values() if not entry.path.startswith(_CERTIFICATES + "mozilla/")]
 
 
-def write_base(layer: Path, packages: Mapping[str, Path]) -> None:
-    """Write the base layer's tar. Raises InputMismatch, UstarError, OSError."""
-    with layer.open("wb") as stream:
-        write_layer(stream, base_entries(packages))
+def write_base(layer: Path, packages: Mapping[str, Path], room: Room | None = None) -> None:
+    """Write the base layer's tar. Raises InputMismatch, InputUnsafe, BuildFailed, OSError."""
+    write_unpacked(layer, base_entries(packages, room), "the Debian packages of the base")
+
+
+def write_unpacked(layer: Path, entries: Iterable[Entry], title: str) -> None:
+    """Write what was unpacked as a layer. Raises InputMismatch for what a layer cannot say, OSError."""
+    try:
+        with layer.open("wb") as stream:
+            write_layer(stream, entries)
+    except ValueError as problem:  # UstarError, or a name that is no UTF-8
+        raise InputMismatch(f"{title} make no layer", str(problem), "fetch them again: repro fetch") from problem
 
 
 def compiler_base(libgcc: Path) -> str:

@@ -29,6 +29,7 @@ _TMP_BYTES = 3 * 1024**3
 _PIDS = 512
 _COMPILE_SECONDS = 3600.0  # llama.cpp takes 2 minutes on two idle cores, and 16 on two that six others want
 _LOOK_SECONDS = 0.5
+_PATH_BYTES = 4096
 _RESERVE_BYTES = 512 * 1024**2
 """What a stranger's build leaves free of the disk, whatever it was allowed."""
 _STDERR_BYTES = 16 * 1024
@@ -56,7 +57,8 @@ class Limits:
     """What the builds of a stranger may take, all together: until when (``time.monotonic``), and bytes of disk each.
 
     Memory and processes are bounded for every build. The disk is looked at twice a second: what lies in ``/out`` and,
-    where this user may look, in the build's volumes; no file may be larger (setrlimit(2), RLIMIT_FSIZE).
+    where this user may look, in the build's volumes (each path counts 4 KiB at least, so that empty files count, too);
+    no file may be larger (setrlimit(2), RLIMIT_FSIZE).
     """
 
     deadline: float
@@ -124,21 +126,24 @@ def compile_target(
         mounts=mounts,
         volumes=(CACHE,) if target.go else (),
     )
-    if limits:
-        spec = replace(spec, ulimits=(*spec.ulimits, Ulimit("fsize", limits.disk_bytes, limits.disk_bytes)))
-    wait = (lambda container: _watched(engine, container, out, target.title, limits)) if limits else None
     fill = (lambda container: cache.fill(engine, container)) if cache else None
-    with ran(engine, spec, target.title, before=fill, wait=wait) as container:
-        if cache:
+    with ran(
+        engine, _bounded(spec, limits), target.title, before=fill, wait=_waiting(engine, out, target.title, limits)
+    ) as container:
+        if cache and not limits:  # what a stranger's build leaves in its cache is nobody's to keep
             cache.keep(engine, container)
-    if limits and sum(path.lstat().st_size for path in out.rglob("*")) > limits.disk_bytes:
+    if limits and _taken(out) > limits.disk_bytes:
         raise _too_much(target.title, limits)
     return {output: _made(out / output, output, target) for output in target.outputs}
 
 
 def _made(path: Path, output: str, target: Target) -> Path:
-    """What a target made, checked: a plain file with something in it, and the pinned bytes where they are pinned."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
+    """What a target made, checked: a plain file with something in it, and the pinned bytes where they are pinned.
+
+    No part of its path below ``/out`` may be a link: the build could have put one to a folder of the host in its place.
+    """
+    inside = [path, *list(path.parents)[: output.count("/")]]
+    if any(part.is_symlink() for part in inside) or not path.is_file() or path.stat().st_size == 0:
         raise BuildFailed(
             f"Building {target.title} left no {output}", "it ended well but wrote no such file", "report this"
         )
@@ -176,6 +181,18 @@ def ran(
         engine.remove(container)
 
 
+def _bounded(spec: ContainerSpec, limits: Limits | None) -> ContainerSpec:
+    """The container of a build, with no file of it larger than it may write at all."""
+    if limits is None:
+        return spec
+    return replace(spec, ulimits=(*spec.ulimits, Ulimit("fsize", limits.disk_bytes, limits.disk_bytes)))
+
+
+def _waiting(engine: Engine, out: Path, title: str, limits: Limits | None) -> Callable[[str], int | None] | None:
+    """How a build's end is waited for: within its limits, if it has any."""
+    return (lambda container: _watched(engine, container, out, title, limits)) if limits else None
+
+
 def _watched(engine: Engine, container: str, out: Path, title: str, limits: Limits) -> int:
     """The exit code of a build that is kept within its limits. Raises BuildFailed; the caller removes the container."""
     places = [out, *_volumes(engine, container)]
@@ -187,7 +204,11 @@ def _watched(engine: Engine, container: str, out: Path, title: str, limits: Limi
             raise _too_much(title, limits)
         if shutil.disk_usage(out).free < _RESERVE_BYTES:
             raise _stopped(title, f"the disk has less than {_RESERVE_BYTES} bytes left", "free some space")
-    raise _stopped(title, "the time that it was given is over", "give more: --limit-minutes")
+    raise _out_of_time(title)
+
+
+def _out_of_time(title: str) -> BuildFailed:
+    return _stopped(title, "the time that it was given is over", "give more: --limit-minutes")
 
 
 def _too_much(title: str, limits: Limits) -> BuildFailed:
@@ -204,12 +225,15 @@ def _volumes(engine: Engine, container: str) -> list[Path]:
 
 
 def _taken(folder: Path) -> int:
-    """Bytes of disk below a folder that somebody writes to meanwhile; 0 where we may not look."""
+    """Bytes below a folder that somebody writes to meanwhile, holes counted, a block for each path at least; 0 where we
+    may not look.
+    """
     taken = 0
-    for place, _folders, names in os.walk(folder):
-        for name in names:
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
             with contextlib.suppress(OSError):
-                taken += Path(place, name).lstat().st_blocks * 512
+                seen = Path(place, name).lstat()
+                taken += max(_PATH_BYTES, seen.st_blocks * 512, seen.st_size)
     return taken
 
 
@@ -264,12 +288,20 @@ def _place(path: Path, data: bytes) -> None:
     path.chmod(0o444)
 
 
-def warm_standard_library(engine: Engine, image: str, layer: Path) -> None:
+def warm_standard_library(engine: Engine, image: str, layer: Path, *, limits: Limits | None = None) -> None:
     """Compile the standard library in a container of its own and write the cache as a layer tar. It holds times:
-    outside every identity.
+    outside every identity. ``limits``: the toolchain is a stranger's, and so is the compiler that runs.
+
+    Raises BuildFailed, EngineError, OSError.
     """
+    title = "the standard library"
     environment = {**ENVIRONMENT, "GOCACHE": CACHE, "GOPROXY": "off"}
-    spec = build_spec(image, (GO, "build", *_WARMED), environment, volumes=(CACHE,))
-    with ran(engine, spec, "the standard library") as container, layer.open("wb") as stream:
+    spec = _bounded(build_spec(image, (GO, "build", *_WARMED), environment, volumes=(CACHE,)), limits)
+    wait = _waiting(engine, layer.parent, title, limits)
+    with ran(engine, spec, title, wait=wait) as container, layer.open("wb") as stream:
         for block in engine.copy_out(container, CACHE):
             stream.write(block)
+            if limits and stream.tell() > limits.disk_bytes:
+                raise _too_much(title, limits)
+            if limits and not limits.left_seconds():
+                raise _out_of_time(title)

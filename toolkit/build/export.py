@@ -14,7 +14,7 @@ from pathlib import Path
 
 from toolkit.build import records
 from toolkit.build.assemble import Assembled, write_archive_of
-from toolkit.errors import InputUnavailable, UsageError
+from toolkit.errors import UsageError
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage
 
@@ -27,7 +27,7 @@ def save_images(store: Store, images: Sequence[BuiltImage], path: Path) -> None:
     Raises InputUnavailable for an image that the store does not remember, InputMismatch for a changed layer, UsageError
     when the file cannot be written.
     """
-    found = [_recalled(store, image) for image in sorted(images, key=lambda image: image.reference)]
+    found = [_whole(store, image) for image in sorted(images, key=lambda image: image.reference)]
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -45,12 +45,9 @@ def save_images(store: Store, images: Sequence[BuiltImage], path: Path) -> None:
         ) from problem
 
 
-def _recalled(store: Store, image: BuiltImage) -> Assembled:
-    row = records.recall(store, image.inputs_digest)
-    if row is None or row[0].identity != image.identity:
-        raise InputUnavailable(
-            f"{image.reference} is not in the store", "its layers were removed", "run `repro build` again"
-        )
-    for layer in row[1].layers:
+def _whole(store: Store, image: BuiltImage) -> Assembled:
+    """An image of the store, every byte of it checked."""
+    found = records.required(store, image, "run `repro build` again")
+    for layer in found.layers:
         store.blob(layer.name, f"a layer of {image.reference}")
-    return row[1]
+    return found

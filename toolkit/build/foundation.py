@@ -16,6 +16,7 @@ from toolkit.build import base as base_layer
 from toolkit.build import compile as compiler
 from toolkit.build import identity, native, records
 from toolkit.build.assemble import Assembled, assemble, load, matches
+from toolkit.build.bounds import Room
 from toolkit.build.targets import Target
 from toolkit.build.ustar import Entry, write_layer
 from toolkit.canonical import digest, digest_bytes
@@ -52,11 +53,20 @@ def base_inputs(lock: BaseLock) -> str:
 class Foundation:
     """Makes them, once each, in one pass of the build stage."""
 
-    def __init__(self, engine: Engine, store: Store, report: Report, *, offline: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        report: Report,
+        *,
+        offline: bool,
+        limits: compiler.Limits | None = None,
+    ) -> None:
         self._engine = engine
         self._store = store
         self._report = report
         self._offline = offline
+        self._limits = limits
         self._builders: dict[tuple[bool, bool], tuple[str, Path | None]] = {}
         self._warmed = False
 
@@ -114,8 +124,12 @@ class Foundation:
 
     def _base_layer(self, lock: BaseLock, folder: Path) -> Path:
         packages = {row.name: self._store.blob(row.sha256, row.filename) for row in lock.packages}
-        base_layer.write_base(folder / "base.tar", packages)
+        base_layer.write_base(folder / "base.tar", packages, self._room())
         return folder / "base.tar"
+
+    def _room(self) -> Room:
+        """What the packages of one layer may unpack to, here on the host."""
+        return Room(self._limits.deadline if self._limits else None)
 
     def _image_layers(self, reference: str, folder: Path) -> list[Path]:
         """The layers of --base IMAGE as the engine saves them, checked for the program a launch needs of its base."""
@@ -157,7 +171,8 @@ class Foundation:
         return inputs.unpacked_go(self._store, self._toolchain_tar(chain), chain.tar_sha256)
 
     def _toolchain_tar(self, chain: ToolchainLock) -> Path:
-        return inputs.fetch_toolchain(self._store, chain, offline=self._offline, report=self._report)
+        room = self._room()
+        return inputs.fetch_toolchain(self._store, chain, offline=self._offline, report=self._report, room=room)
 
     def _plain(self, base: Base, chain: ToolchainLock, folder: Path) -> Assembled:
         """The toolchain image without any cache: what the rendered Dockerfile starts from."""
@@ -175,7 +190,7 @@ class Foundation:
             return self._store.blob(known, "the compilers' layer")
         packages = {row.name: self._store.blob(row.sha256, row.filename) for row in lock.packages}
         with self._store.temporary() as folder:
-            native.write_native(folder / "native.tar", packages)
+            native.write_native(folder / "native.tar", packages, self._room())
             sha256 = self._store.add_made(folder / "native.tar")
         if lock.layer_sha256 not in ("", sha256):
             raise InputMismatch(
@@ -243,7 +258,7 @@ class Foundation:
             image = bare_image([*plain.layers, seed], kind="toolchain", name="go-empty-cache")
             load(self._engine, image, place, below=plain)
             try:
-                compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar")
+                compiler.warm_standard_library(self._engine, image.reference, place / "cache.tar", limits=self._limits)
             finally:
                 self._engine.remove_image(image.reference)
             return self._store.blob_path(self._store.add_made(place / "cache.tar"))

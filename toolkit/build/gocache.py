@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.build.blocks import Blocks
 from toolkit.build.targets import Target
 from toolkit.canonical import digest
 from toolkit.engine.port import Engine
@@ -72,7 +73,7 @@ def names_in(layer: Path) -> frozenset[str]:
 
 def copy_without(blocks: Iterable[bytes], path: Path, known: frozenset[str]) -> None:
     """Write the folders and files of a tar stream of the cache, less the files known by name, relative to the cache."""
-    source = io.BufferedReader(_Stream(blocks), _BLOCK_BYTES)
+    source = io.BufferedReader(Blocks(blocks), _BLOCK_BYTES)
     with tarfile.open(fileobj=source, mode="r|") as tar, tarfile.open(path, "w") as kept:
         for member in tar:
             fresh = member.isreg() and member.name not in known
@@ -80,25 +81,3 @@ def copy_without(blocks: Iterable[bytes], path: Path, known: frozenset[str]) -> 
             member.name = member.name.partition("/")[2] or "."  # the root file system is read-only: only the volume is
             if fresh or member.isdir():  # unpacked into
                 kept.addfile(member, content)
-
-
-class _Stream(io.RawIOBase):
-    """An iterable of blocks as a file."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks = iter(blocks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return 0
-            self._rest = memoryview(block)
-        n = min(len(target), len(self._rest))
-        target[:n] = self._rest[:n]
-        self._rest = self._rest[n:]
-        return n

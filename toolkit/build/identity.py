@@ -92,18 +92,27 @@ def content_digest(tree: Mapping[str, Sequence[object]]) -> str:
     return digest({"version": CONTENT_VERSION, "tree": [[path, *tree[path]] for path in sorted(tree)]})
 
 
-def flatten(layers: Sequence[Path]) -> dict[str, tuple[object, ...]]:
-    """path -> (kind, mode, uid, gid, size, sha256, target) of what is left when the layers are laid over each other."""
+UNREADABLE = (tarfile.TarError, OSError, EOFError, ValueError, LookupError)
+"""What ``flatten`` raises for a layer that is no tar, or names what is not there: somebody else's may be so."""
+
+
+def flatten(layers: Sequence[Path], *, most: int | None = None) -> dict[str, tuple[object, ...]]:
+    """path -> (kind, mode, uid, gid, size, sha256, target) of what is left when the layers are laid over each other.
+
+    Raises one of ``UNREADABLE``, also for a layer of more than ``most`` members.
+    """
     tree: dict[str, tuple[object, ...]] = {}
     for layer in layers:
-        _lay_over(tree, layer)
+        _lay_over(tree, layer, most)
     return tree
 
 
-def _lay_over(tree: dict[str, tuple[object, ...]], layer: Path) -> None:
+def _lay_over(tree: dict[str, tuple[object, ...]], layer: Path, most: int | None) -> None:
     below = set(tree)
     with tarfile.open(layer, "r:") as tar:
-        for member in tar:
+        for number, member in enumerate(tar, 1):
+            if most is not None and number > most:
+                raise ValueError(f"more than {most} files")
             path = member.name.strip("/").removeprefix("./")
             folder, _, name = path.rpartition("/")
             if path in ("", "."):
@@ -121,6 +130,8 @@ def _lay_over(tree: dict[str, tuple[object, ...]], layer: Path) -> None:
 
 def _remove(tree: dict[str, tuple[object, ...]], path: str, *, keep_top: bool, only: set[str]) -> None:
     """Remove a path and what is below it, as far as a lower layer brought it."""
+    if not only:
+        return
     for known in [known for known in tree if known == path or known.startswith(path + "/")]:
         if known in only and not (keep_top and known == path):
             del tree[known]
@@ -133,6 +144,8 @@ def _describe(
     if kind == "hardlink":
         return tree[member.linkname.strip("/").removeprefix("./")]
     content = ""
+    if member.sparse is not None:
+        raise ValueError(f"{member.name} is a sparse file")
     if kind == "file":
         stream = tar.extractfile(member)
         content = hashlib.file_digest(stream, "sha256").hexdigest() if stream is not None else ""  # type: ignore[arg-type]

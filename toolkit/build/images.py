@@ -96,7 +96,7 @@ class Build:
         self._report = report
         self.lock, self.base_state = _effective_lock(store, options)
         self._made: dict[str, dict[str, Path]] = {}
-        self._ground = foundation.Foundation(engine, store, report, offline=options.offline)
+        self._ground = foundation.Foundation(engine, store, report, offline=options.offline, limits=options.limits)
 
     def images(self, sdk: SdkEntry, backend: BackendEntry | None) -> BuiltSet:
         """The images of a launch and the base below them."""

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from toolkit.build import base, deb
-from toolkit.build.ustar import Entry, write_layer
+from toolkit.build.bounds import Room
+from toolkit.build.ustar import Entry
 from toolkit.errors import CatalogueError
 from toolkit.lock import Lock, NativeLock
 from toolkit.model.parts import NativePart
@@ -70,20 +71,22 @@ def wishes(depends: str) -> list[str]:
     return [match[1] for match in matches if match]
 
 
-def native_entries(packages: Mapping[str, Path]) -> list[Entry]:
-    """The entries of the compilers' layer from package name -> .deb. Raises InputMismatch for an unreadable package."""
+def native_entries(packages: Mapping[str, Path], room: Room | None = None) -> list[Entry]:
+    """The entries of the compilers' layer from package name -> .deb. Raises InputMismatch for an unreadable package,
+    InputUnsafe for one that unpacks beyond ``room`` (by default what ``bounds`` declares), BuildFailed.
+    """
+    room = room or Room()
     found = {path: Entry.symlink(path, target) for path, target in _LINKS.items()}
     for name in sorted(packages):
-        for entry in deb.entries(packages[name]):
+        for entry in deb.entries(packages[name], room):
             if base.kept(entry.path) and not _DROPPED.search(entry.path):
                 found.setdefault(entry.path, entry)
     return list(base.with_parents(found).values())
 
 
-def write_native(layer: Path, packages: Mapping[str, Path]) -> None:
-    """Write the compilers' layer. Raises InputMismatch, UstarError, OSError."""
-    with layer.open("wb") as stream:
-        write_layer(stream, native_entries(packages))
+def write_native(layer: Path, packages: Mapping[str, Path], room: Room | None = None) -> None:
+    """Write the compilers' layer. Raises InputMismatch, InputUnsafe, BuildFailed, OSError."""
+    base.write_unpacked(layer, native_entries(packages, room), "the compilers' packages")
 
 
 def script(part: NativePart, archive: str, out: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 from toolkit.build import assemble, identity
 from toolkit.build.assemble import Assembled
 from toolkit.engine.port import Engine
+from toolkit.errors import InputUnavailable
 from toolkit.fetch.store import Store
 from toolkit.model.inputs import BuiltImage, ImageIdentity
 
@@ -42,6 +43,18 @@ def recall(store: Store, inputs_digest: str) -> tuple[BuiltImage, Assembled] | N
     if identity.config_digest(config) != built.identity.config_digest or not all(layer.is_file() for layer in layers):
         return None
     return built, Assembled(built.kind, built.id, config, layers, built.identity, built.reference)
+
+
+def required(store: Store, image: BuiltImage, ways_out: str) -> Assembled:
+    """An image as files of the store, which must remember just this one. Raises InputUnavailable with ``ways_out``."""
+    row = recall(store, image.inputs_digest)
+    if row is None or row[0].identity != image.identity:
+        raise InputUnavailable(
+            f"{image.reference} is not in the store",
+            "its layers were removed, or it was built with another store (--store)",
+            ways_out,
+        )
+    return row[1]
 
 
 def load_verified(engine: Engine, store: Store, image: Assembled, below: Assembled | None = None) -> None:

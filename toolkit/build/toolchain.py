@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import tarfile
-import zipfile
 from pathlib import Path
 
 from toolkit import resources
-from toolkit.build.ustar import Entry, write_layer
-from toolkit.errors import InputMismatch
+from toolkit.build import zips
+from toolkit.build.base import write_unpacked
+from toolkit.build.bounds import Room
+from toolkit.build.ustar import Entry
 
 PREFIX = "usr/local/go"
 _TOOLS = "pkg/tool/linux_amd64/"
@@ -26,29 +27,26 @@ _DROPPED = re.compile(r"^src/cmd/|(^|/)testdata/|_test\.go$|^src/.*\.(bash|bat|r
 _LICENCES = ("LICENSE", "PATENTS")
 
 
-def toolchain_entries(source: Path) -> list[Entry]:
-    """The entries of the toolchain layer from a wheel or a module zip. Raises InputMismatch when it is neither."""
+def toolchain_entries(source: Path, room: Room | None = None) -> list[Entry]:
+    """The entries of the toolchain layer from a wheel or a module zip. Raises InputMismatch when it is neither,
+    InputUnsafe for one that unpacks beyond ``room`` (by default what ``bounds`` declares), BuildFailed.
+    """
+    room = room or Room()
     found = [
         Entry.file(f"{PREFIX}/{name}", (resources.images_dir() / "toolchain" / f"{name}.go").read_bytes(), 0o444)
         for name in _LICENCES
     ]
-    try:
-        with zipfile.ZipFile(source) as archive:
-            for info in archive.infolist():
-                name = _inner_name(info.filename)
-                if name and _KEPT.match(name) and not _DROPPED.search(name):
-                    found.append(Entry.file(f"{PREFIX}/{name}", archive.read(info), _mode(name)))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputMismatch(
-            f"{source.name} is not a Go toolchain", str(error), "fetch it again: repro fetch"
-        ) from error
+    with zips.opened(source, room, "a Go toolchain") as archive:
+        for info in archive.infolist():
+            name = _inner_name(info.filename)
+            if name and _KEPT.match(name) and not _DROPPED.search(name):
+                found.append(Entry.file(f"{PREFIX}/{name}", zips.content(archive, info, room), _mode(name)))
     return found + _folders(found)
 
 
-def write_toolchain(tar: Path, source: Path) -> None:
-    """Write the pruned tar. Raises InputMismatch, OSError."""
-    with tar.open("wb") as stream:
-        write_layer(stream, toolchain_entries(source))
+def write_toolchain(tar: Path, source: Path, room: Room | None = None) -> None:
+    """Write the pruned tar. Raises InputMismatch, InputUnsafe, BuildFailed, OSError."""
+    write_unpacked(tar, toolchain_entries(source, room), source.name)
 
 
 def unpack(tar: Path, folder: Path) -> Path:

@@ -6,11 +6,16 @@ commands: ``repro --help`` loads none of them, and a test says so.
 
 from __future__ import annotations
 
+import io
 import sys
 
 
 def main() -> None:
     """Entry point of the ``repro`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A letter that the terminal's encoding lacks (a path on an old console, LC_ALL=C) is escaped, never a crash.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         from toolkit.cli.app import run
 

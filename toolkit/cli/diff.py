@@ -67,15 +67,11 @@ def _run(text: str, runs: Path, store: Path | None, stack: ExitStack) -> RunFold
         return resolve_run(runs, text)
     from toolkit.archive.adopt import unpack_run
     from toolkit.archive.stranger import judged
-    from toolkit.cli.rerunning_archive import may_use
-    from toolkit.fetch.store import Store
-    from toolkit.verify.run import Question, opened, verify_stream
+    from toolkit.cli.strangers import may_use, verified_archive
+    from toolkit.verify.run import Question
 
-    stream = stack.enter_context(opened(Path(text)))
-    found, scan = verify_stream(stream, Question(Path(text)))
-    may_use(found, accept_unverified=True)
-    if scan is None:
-        raise RuntimeError("a verified archive was read")
-    place = stack.enter_context(Store.open(store).temporary())
+    held = stack.enter_context(
+        verified_archive(Question(Path(text)), store, lambda found: may_use(found, accept_unverified=True))
+    )
     with judged():
-        return unpack_run(stream, scan, place, str(found.archive["run"]), images=False)
+        return unpack_run(held.stream, held.scan, held.place, str(held.found.archive["run"]), images=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,35 +58,34 @@ def rebuild_archive(
     """Verify, unpack, build, compare. Raises ArchiveInvalid and what a build raises."""
     from toolkit.archive import layout
     from toolkit.archive.stranger import adopt_inputs, judged, read_lock_of
-    from toolkit.cli.rerunning_archive import may_use, say_environment
+    from toolkit.cli.strangers import may_use, say_environment, verified_archive
     from toolkit.engine.docker import connect
     from toolkit.fetch.store import Store
-    from toolkit.verify.run import opened, verify_stream
     from toolkit.verify.unpack import unpack
 
-    with opened(question.path) as stream, ExitStack() as stack:
-        found, scan = verify_stream(stream, question)
+    def refuse(found: Verification) -> None:
         may_use(found, accept_unverified=accept_unverified)
-        if scan is None:
-            raise RuntimeError("a verified archive was read")
-        output.talk(f"verified: {found.archive['run']}, author {found.author}")
+
+    with verified_archive(question, store, refuse) as held:
+        output.talk(f"verified: {held.found.archive['run']}, author {held.found.author}")
         set_here = say_environment(output)
         engine = connect()
         engine.facts()
-        place = stack.enter_context(Store.open(store).temporary())
         wanted = (layout.RUN, layout.BLOBS, layout.INPUTS)
         with judged():
-            unpack(stream, scan, place, lambda name: name.startswith(wanted))
-            lock = read_lock_of(place / layout.RUN)
+            unpack(held.stream, held.scan, held.place, lambda name: name.startswith(wanted))
+            lock = read_lock_of(held.place / layout.RUN)
+        from toolkit.archive.borrowed import borrowed
         from toolkit.archive.rebuild import rebuild_cell
 
-        inputs = adopt_inputs(place, lock, output.talk)
+        inputs, blobs = adopt_inputs(held.place, lock, output.talk), held.place / layout.BLOBS
         rows: dict[str, Rebuilt] = {}
-        for cell in lock["cells"].values():
-            if not all(f"{kind}-{image['id']}" in rows for kind, image in cell["images"].items()):
-                made = rebuild_cell(engine, inputs, cell, place / layout.BLOBS, output.talk, limits=limits)
-                rows |= {f"{one.kind}-{one.id}": one for one in made}
-    return {**_report(list(rows.values()), found, output), "environment": set_here}
+        with borrowed(engine, Store.open(store), output.talk) as lent:
+            for cell in lock["cells"].values():
+                if not all(f"{kind}-{image['id']}" in rows for kind, image in cell["images"].items()):
+                    made = rebuild_cell(lent, inputs, cell, blobs, output.talk, limits=limits)
+                    rows |= {f"{one.kind}-{one.id}": one for one in made}
+    return {**_report(list(rows.values()), held.found, output), "environment": set_here}
 
 
 def _report(rows: list[Rebuilt], verified: Verification, output: Output) -> dict[str, Any]:

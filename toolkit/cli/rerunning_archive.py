@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import ArchiveInvalid, HostUnfit, ReproError, UsageError
+from toolkit.errors import ArchiveInvalid, HostUnfit, UsageError
 from toolkit.output import Output
 
 if TYPE_CHECKING:
@@ -43,52 +41,16 @@ class Wish:
 
 def rerun_archive(wish: Wish, folders: Folders, output: Output) -> None:
     """Verify and re-run an archive. Raises ArchiveInvalid for one that may not be run, and what a launch raises."""
-    from toolkit.verify.run import opened, verify_stream
+    from toolkit.archive.adopt import unpack_run
+    from toolkit.archive.stranger import judged
+    from toolkit.cli.strangers import say_environment, verified_archive
 
-    with opened(wish.question.path) as stream, ExitStack() as stack:
-        found, scan = verify_stream(stream, wish.question)
-        _may_run(found, wish)
-        if scan is None:
-            raise RuntimeError("a verified archive was read")
-        from toolkit.archive.adopt import unpack_run
-        from toolkit.archive.stranger import judged
-        from toolkit.fetch.store import Store
-
-        output.talk(f"verified: {found.archive['run']}, author {found.author}")
+    with verified_archive(wish.question, folders.store, lambda found: _may_run(found, wish)) as held:
+        output.talk(f"verified: {held.found.archive['run']}, author {held.found.author}")
         say_environment(output)
-        place = stack.enter_context(Store.open(folders.store).temporary())
         with judged():
-            original = unpack_run(stream, scan, place, str(found.archive["run"]))
-        _run(original, place, wish, folders, output, found)
-
-
-_CHOOSES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
-
-def say_environment(output: Output) -> list[str]:
-    """Name the variables of this machine that choose an engine or a proxy. Their values may hold keys: never shown."""
-    names = sorted(name for name in os.environ if name.upper() in _CHOOSES)
-    for name in names:
-        output.talk(f"NOTE: {name} is set here; it reaches the engine's client only, never a container")
-    return names
-
-
-def may_use(found: Verification, *, accept_unverified: bool) -> None:
-    """Raises ArchiveInvalid or HostUnfit unless the archive is verified and somebody vouches for it."""
-    if found.verdict != "verified":
-        failed = found.stages[-1]
-        check = failed.checks[-1]
-        raise _typed(found.verdict)(
-            f"the archive is {found.verdict} (stage {failed.n}, {failed.name})",
-            f"{check.what}: expected {check.expected}, found {check.found}",
-            "nothing of it was run; 'repro verify' shows all that was checked",
-        )
-    if found.author != "verified" and not accept_unverified:
-        raise ArchiveInvalid(
-            f"the author of the archive is {found.author}",
-            "anybody could have made it" if found.author == "unsigned" else f"{found.signer} is only its own word",
-            "name whom you believe (--signer FILE), or use it all the same: --accept-unverified",
-        )
+            original = unpack_run(held.stream, held.scan, held.place, str(held.found.archive["run"]))
+        _run(original, held.place, wish, folders, output, held.found)
 
 
 _NOT_RUN = "rerun.sh"
@@ -96,6 +58,8 @@ _NOT_RUN = "rerun.sh"
 
 
 def _may_run(found: Verification, wish: Wish) -> None:
+    from toolkit.cli.strangers import may_use
+
     may_use(found, accept_unverified=wish.accept_unverified)
     allowed = (*wish.allow, _NOT_RUN)
     refused = [one for one in found.differences if one.split(":")[0] not in allowed]
@@ -107,10 +71,6 @@ def _may_run(found: Verification, wish: Wish) -> None:
         )
     if "images" in found.archive["without"]:
         raise ArchiveInvalid("the archive is without images", "there is nothing to run", "ask for a whole one")
-
-
-def _typed(verdict: str) -> type[ReproError]:
-    return HostUnfit if verdict == "unfit-host" else ArchiveInvalid
 
 
 def _run(

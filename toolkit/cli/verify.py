@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.common import JsonFlag, QuietFlag, command
+from toolkit.verify.names import shown
 
 if TYPE_CHECKING:
     from toolkit.output import Output
@@ -169,12 +171,22 @@ def _next(found: Verification, file: Path, signer: Path | None, *, so_far: str) 
     if found.verdict != "verified":
         return "next: ask for the file again and compare its sha256 with the author's; nothing in it was executed"
     if so_far:
-        return f"next: repro verify {file}"
+        return f"next: repro verify {_word(file)}"
     if "images" in found.archive["without"]:
-        return f"next: repro diff RUN {file}; it holds no images, so it cannot be run"
-    trust = {"verified": f" --signer {signer}", "unverified": " --signer THEIR.pub", "unsigned": " --accept-unverified"}
+        return f"next: repro diff RUN {_word(file)}; it holds no images, so it cannot be run"
+    trust = {
+        "verified": f" --signer {_word(signer)}",
+        "unverified": " --signer THEIR.pub",
+        "unsigned": " --accept-unverified",
+    }
     allowed = "".join(f" --allow {name}" for name in dict.fromkeys(one.split(":")[0] for one in found.differences))
-    return f"next: repro rerun {file}{trust[found.author]}{allowed}"
+    return f"next: repro rerun {_word(file)}{trust[found.author]}{allowed}"
+
+
+def _word(path: Path | None) -> str:
+    """A path as a shell takes it; one that holds controls is escaped, for whoever made the archive may have named it."""
+    text = str(path)
+    return shlex.quote(text if text.isprintable() else shown(text))
 
 
 def _count(number: int, what: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toolkit.build import base as base_layer
 from toolkit.build import deb, native, toolchain
+from toolkit.build.bounds import Room
 from toolkit.build.targets import CHECKOUT
 from toolkit.errors import InputMismatch, InputUnavailable
 from toolkit.fetch import gomod
@@ -144,14 +145,19 @@ def _locked_deb(store: Store, path: Path) -> LockedFile:
     return LockedFile(fields["Package"], "apt", fields["Version"], filename, store.add_made(path), size)
 
 
-def fetch_toolchain(store: Store, lock: ToolchainLock, *, offline: bool, report: Report) -> Path:
-    """The pruned toolchain tar in the store, from either source. Raises InputMismatch, InputUnavailable."""
+def fetch_toolchain(
+    store: Store, lock: ToolchainLock, *, offline: bool, report: Report, room: Room | None = None
+) -> Path:
+    """The pruned toolchain tar in the store, from either source. Raises InputMismatch, InputUnsafe, InputUnavailable.
+
+    ``room``: what it may unpack to.
+    """
     name = f"the toolchain go{lock.go}"
     if store.has(lock.tar_sha256):
         return store.blob(lock.tar_sha256, name)
     with store.temporary() as folder:
         source = _toolchain_source(store, lock, folder, offline=offline, report=report)
-        toolchain.write_toolchain(folder / "toolchain.tar", source)
+        toolchain.write_toolchain(folder / "toolchain.tar", source, room)
         return store.add_file(folder / "toolchain.tar", lock.tar_sha256, name)
 
 

@@ -32,7 +32,7 @@ class Source:
         if not self._url and self._folder.is_file():
             from toolkit.archive.bundle import take_in
 
-            take_in(store, self._folder, [row.sha256 for row in rows])
+            take_in(store, self._folder, rows)
             return
         for row in rows:
             self.bring(store, row)

@@ -137,6 +137,21 @@ class Store:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Hold a named lock of the store alone, if nobody holds it now; gives whether it is held. Never waits."""
+        with self.errors():
+            descriptor = os.open(self.root / "locks" / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(descriptor)
+
     def blob_path(self, sha256: str) -> Path:
         """Where the blob is, or would be. No check."""
         return self.root / "blobs" / sha256[:2] / sha256
@@ -246,11 +261,15 @@ def delete_store(root: Path) -> None:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Remove a folder of ours, also where a tool made folders read-only."""
+    """Remove a folder of ours, also where a tool made folders read-only.
+
+    A build may have left links to folders of the host in it: those are removed, and what they point at is not touched.
+    """
     for path, folders, _ in os.walk(folder):
         for name in folders:
             with contextlib.suppress(OSError):
-                Path(path, name).chmod(0o700)
+                if not Path(path, name).is_symlink():
+                    Path(path, name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,6 +12,11 @@ from toolkit.verify.names import shown
 
 _EXTENSIONS = b"xgLK"
 _DEVICES = b"34"
+_SPARSE = b"S"
+_NO_CONTENT = b"123456"  # links, devices, folders, pipes: engines read the next header at once, others skip the size
+MAX_FILES = 1_000_000
+"""Of one layer. An engine makes each of them on its disk, empty ones too; a base image has ten thousand."""
+
 _SMALL_BYTES = 64 * 1024
 _MOST_NOTES = 20
 SECRETS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{32,}|xox[abp]-[0-9A-Za-z-]{10,}")
@@ -29,6 +34,8 @@ class LayerWalk:
         self._long_name = b""
         self._extension = b""
         self._zeros = 0
+        self._files = 0
+        self._declared = -1
         self.problem = ""
         self.unsafe = ""
         self.notes: list[str] = []
@@ -90,6 +97,19 @@ class LayerWalk:
         self._member(block, kind, size)
 
     def _member(self, block: bytes, kind: bytes, size: int) -> None:
+        """One file, folder or link. An engine writes what a member unpacks to, not what it takes here: a header of ten
+        bytes may claim a terabyte of zeros, and an extension another size than the header's.
+        """
+        self._files += 1
+        if self._files > MAX_FILES:
+            self.unsafe = f"more than {MAX_FILES} files"
+        if kind == _SPARSE:
+            self.unsafe = "a sparse file"
+        if self._declared not in (-1, size):
+            self.unsafe = f"a file of {size} bytes that says it has {self._declared}"
+        self._declared = -1
+        if size and kind and kind in _NO_CONTENT:
+            self.unsafe = f"a link or folder with {size} bytes of content"
         prefix, name = block[345:500].split(b"\0")[0], block[:100].split(b"\0")[0]
         raw = self._long_name or (prefix + b"/" + name if prefix and block[257:263] == b"ustar\0" else name)
         self._long_name = b""
@@ -112,8 +132,12 @@ class LayerWalk:
         elif self._extension in (b"x", b"g"):
             if b"SCHILY.xattr.security.capability" in body:
                 self._note("a file has capabilities of its own")
+            if b" GNU.sparse." in body:
+                self.unsafe = "a sparse file"
             if found := re.search(rb"\d+ path=([^\n]*)\n", body):
                 self._long_name = found[1]
+            if found := re.search(rb"\d+ size=(\d{1,20})\n", body):
+                self._declared = int(found[1])
         elif not self._extension and SECRETS.search(body):
             self._note(f"{self._name} holds something like a key")
         self._extension = b""

@@ -202,6 +202,8 @@ def _scan(bench: _Bench) -> Scan:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The archive, opened once and held: what is verified is what was opened. Raises UsageError."""
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():  # where the system cannot refuse it while it opens
+        raise UsageError(f"{shown(str(path))} cannot be opened", "it is a symbolic link", "give the archive's own file")
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))

@@ -13,7 +13,11 @@ from typing import Any
 from toolkit.model.cpulist import parse_cpulist
 from toolkit.model.plan import CellPlan, plan_from_json
 from toolkit.units import size
+from toolkit.verify.names import shown
 from toolkit.verify.report import Stage
+
+PLATFORM = "linux/amd64"
+"""What this project builds and measures."""
 
 _MACHINES = ("x86_64", "amd64")
 _START_SECONDS = 3.0
@@ -26,7 +30,7 @@ def forecast(stage: Stage, documents: dict[str, Any], content_bytes: int) -> lis
         cells = plan_from_json(documents["plan"]).cells
     except ValueError as problem:
         return [f"unknown: this version does not read the run's plan ({problem})"]
-    lines = [*_machine(), *_cpus(cells), _cost(cells, content_bytes)]
+    lines = [*_machine(), *_foreign(documents.get("platforms", {})), *_cpus(cells), _cost(cells, content_bytes)]
     for line in lines:
         stage.held("forecast", line)
     return lines
@@ -46,6 +50,12 @@ def _machine() -> list[str]:
     found = shutil.which("docker")
     lines.append("ok: a docker command is here" if found else "unfit: there is no docker command")
     return lines
+
+
+def _foreign(platforms: dict[str, str]) -> list[str]:
+    """The images that say they are for something else than this project measures."""
+    others = {platform: name for name, platform in platforms.items() if platform != PLATFORM}
+    return [f"unfit: {shown(name)} is for {shown(other)}, and only {PLATFORM} runs" for other, name in others.items()]
 
 
 def _cpus(cells: tuple[CellPlan, ...]) -> list[str]:

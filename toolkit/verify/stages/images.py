@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def check_images(stage: Stage, scan: Scan, documents: dict[str, Any]) -> list[str]:
-    """Warnings for the reviewer. Raises Refused."""
+    """Warnings for the reviewer; ``documents`` learns for which platform each image is. Raises Refused."""
     index, manifest = documents["index"], documents["manifest"]
     if "images" in index["without"]:
         there = [name for name in scan.members if name.startswith(layout.IMAGES)]
@@ -33,6 +33,7 @@ def check_images(stage: Stage, scan: Scan, documents: dict[str, Any]) -> list[st
     _launched(stage, index, manifest)
     rows = [_image(stage, scan, image) for image in index["images"]]
     _lists(stage, scan, index, rows)
+    documents["platforms"] = {image["reference"]: _platform(scan, image) for image in index["images"]}
     return [note for image in index["images"] for note in _notes(scan, image)]
 
 
@@ -102,6 +103,12 @@ def _config(stage: Stage, scan: Scan, image: Json) -> Json:
     return config
 
 
+def _platform(scan: Scan, image: Json) -> str:
+    """``linux/amd64``, as the configuration, which was read before, has it."""
+    config = strict_json(scan.documents[layout.blob(image["config_digest"])], "an image's configuration", 5)
+    return f"{config.get('os')}/{config.get('architecture')}"
+
+
 def _layer(stage: Stage, scan: Scan, name: str, diff_id: str) -> int:
     path = layout.blob(diff_id)
     member, walk = scan.members.get(path), scan.layers.get(path)
@@ -109,7 +116,9 @@ def _layer(stage: Stage, scan: Scan, name: str, diff_id: str) -> int:
         raise Refused(5, "incomplete", f"a layer of {name}", diff_id, "missing")
     problem = walk.end()
     if walk.unsafe:
-        raise Refused(5, "unsafe", f"a layer of {name}", "files below its root", walk.unsafe)
+        raise Refused(
+            5, "unsafe", f"a layer of {name}", "plain files below its root, of the size they say", walk.unsafe
+        )
     stage.require(not problem, f"the layer {diff_id[:19]} of {name}", "one whole tar", problem or "one whole tar")
     return member.size
 
