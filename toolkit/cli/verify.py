@@ -184,7 +184,7 @@ def _next(found: Verification, file: Path, signer: Path | None, *, so_far: str) 
 
 
 def _word(path: Path | None) -> str:
-    """A path as a shell takes it; one that holds controls is escaped, for whoever made the archive may have named it."""
+    """A path as a shell takes it; controls in it are escaped, for whoever made the archive may have named it."""
     text = str(path)
     return shlex.quote(text if text.isprintable() else shown(text))
 
