@@ -648,6 +648,14 @@ def _images() -> Iterator[Case]:
         _plain(lambda h: _own_image(h, lambda d: d + b"\1" * BLOCK, _nothing).tar()),
     )
     yield Case(
+        84,
+        "layer-without-its-end",
+        "tampered",
+        _plain(
+            lambda h: _own_image(h, lambda d: d.rstrip(b"\0") + bytes(-len(d.rstrip(b"\0")) % BLOCK), _nothing).tar()
+        ),
+    )
+    yield Case(
         85,
         "tag-of-the-reader",
         "unsafe",
@@ -732,6 +740,8 @@ def _layers() -> Iterator[tuple[str, str, tuple[bytes, ...]]]:
     sparse = b"22 GNU.sparse.major=1\n" + b"37 GNU.sparse.realsize=1099511627776\n"
     yield "pax-sparse", "unsafe", (member("x", sparse, type=b"x"), member("x", b""))
     yield "pax-of-another-size", "unsafe", (member("x", b"22 size=1099511627776\n", type=b"x"), member("x", b"y"))
+    yield "negative-size-in-a-layer", "unsafe", (header("x", size=b"\xff" * 12),)
+    yield "pax-of-100-kilobytes", "unsafe", (member("x", bytes(100_000), type=b"x"),)
     yield "folder-with-content", "unsafe", (member("x", header("hidden", 1), type=b"5"),)
 
 
