@@ -13,6 +13,7 @@ import zstandard
 
 from toolkit.archive import layout
 from toolkit.engine.docker import DockerEngine
+from toolkit.engine.port import LABEL_KIND
 from toolkit.schemas import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def repro(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=500,
+        timeout=900,
     )
 
 
@@ -111,3 +112,25 @@ def test_its_bill_of_materials_is_valid_spdx_and_its_provenance_an_in_toto_state
 
     statement = Parse((tmp_path / layout.PROVENANCE).read_text(), Statement())
     assert statement.type == "https://in-toto.io/Statement/v1"
+
+
+def test_it_is_built_again_from_its_own_inputs_and_the_engine_keeps_nothing(
+    engine: DockerEngine, archive: Path, key: Path, tmp_path: Path
+) -> None:
+    """Bitwise, with a store of its own that holds nothing; images and containers are those of before."""
+
+    def held() -> tuple[list[str], list[str]]:
+        return engine.image_names(LABEL_KIND), [one.id for one in engine.owned()]
+
+    before = held()
+    done = repro("rebuild", str(archive), "--signer", f"{key}.pub", "--json", "--store", str(tmp_path / "store"))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    validate(document, "rebuild")
+    assert {row["kind"]: row["level"] for row in document["images"]} == {
+        "base": "bitwise", "sdk": "bitwise", "backend": "bitwise",
+    }  # fmt: skip
+    assert held() == before
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file() and "locks" not in path.parts] == [
+        tmp_path / "store" / "CACHEDIR.TAG"
+    ]

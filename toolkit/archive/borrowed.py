@@ -57,12 +57,13 @@ def borrowed(engine: Engine, store: Store, report: Callable[[str], None]) -> Ite
             yield cast(Engine, lender)
     finally:
         with suppress(EngineError), store.alone(IN_USE) as alone:
+            left = [name for name in reversed(lender.names) if engine.image(name) is not None]
             if alone and not engine.owned():
-                for name in reversed(lender.names):
+                for name in left:
                     with suppress(EngineError):  # somebody found a use for it
                         engine.remove_image(name)
-            elif lender.names:
+            elif left:
                 report(
-                    f"rebuild: {len(lender.names)} images stay in the engine, for somebody else builds or measures: "
+                    f"rebuild: {len(left)} images stay in the engine, for somebody else builds or measures: "
                     "'repro clean --images' removes them"
                 )
