@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tests.support.journals import cell_plan
 from toolkit.analyse.transfer import ratios, transferable
@@ -21,6 +22,20 @@ def plan(**changes: object) -> Plan:
 def test_every_fact_of_a_host_has_a_meaning() -> None:
     facts = host_facts(read_topology(), FakeEngine().facts())
     assert set(facts) <= set(_HOST)
+
+
+def test_the_deepest_idle_state_that_is_not_switched_off_is_a_fact(tmp_path: Path) -> None:
+    for number, (name, latency, disable) in enumerate([("POLL", 0, 0), ("C1", 2, 0), ("C6", 133, 1)]):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu0/cpuidle/state{number}"
+        folder.mkdir(parents=True)
+        for file, value in {"name": name, "latency": latency, "disable": disable}.items():
+            (folder / file).write_text(f"{value}\n")
+    for file in ("cpuinfo", "meminfo"):
+        (tmp_path / "proc").mkdir(exist_ok=True)
+        (tmp_path / "proc" / file).write_text("model name: x\n")
+    facts = host_facts(read_topology(), FakeEngine().facts(), tmp_path)
+    assert facts["idle_state"] == "C1"
+    assert "nmi_watchdog" not in facts
 
 
 def test_another_placement_explains_and_another_rate_blocks() -> None:

@@ -53,6 +53,9 @@ def host_facts(topology: Topology, engine: EngineFacts, root: Path = Path("/")) 
         "numa_balancing": _read(root / "proc/sys/kernel/numa_balancing"),
         "aslr": _read(root / "proc/sys/kernel/randomize_va_space"),
         "turbo": _turbo(root),
+        "idle_state": _deepest_idle(root),
+        "nmi_watchdog": _read(root / "proc/sys/kernel/nmi_watchdog"),
+        "workqueue_cpumask": _read(root / "sys/devices/virtual/workqueue/cpumask"),
         "isolated_cpus": _read(root / "sys/devices/system/cpu/isolated"),
         "tuned": ",".join(tuned_knobs(state_folder(), root)),
         "virtualization": "hypervisor" if "hypervisor" in cpu.get("flags", "").split() else "none",
@@ -97,6 +100,16 @@ def _read(path: Path) -> str | None:
         return path.read_text().strip()
     except OSError:
         return None
+
+
+def _deepest_idle(root: Path) -> str | None:
+    """The name of the deepest idle state that the first CPU may enter, by its exit latency (``cpuidle/state*``)."""
+    found = []
+    for folder in (root / "sys/devices/system/cpu/cpu0/cpuidle").glob("state*"):
+        latency = _read(folder / "latency") or ""
+        if latency.isdecimal() and _read(folder / "disable") != "1":
+            found.append((int(latency), _read(folder / "name") or folder.name))
+    return max(found)[1] if found else None
 
 
 def _turbo(root: Path) -> str | None:
