@@ -301,9 +301,11 @@ def test_the_programs_own_waits_come_from_the_agents_samples() -> None:
         )
 
     taken = [snapshot("t0", 10, 0, 0), snapshot("window:0", 20, 0, 0), snapshot("window:1", 30, 0, 0)]
-    samples = (sample(9.9, SECOND, 1), sample(19.9, 3 * SECOND, 4), sample(27.0, 4 * SECOND, 4))
+    samples = [sample(9.9, SECOND, 1), sample(19.9, 3 * SECOND, 4), sample(27.0, 4 * SECOND, 4)]
+    samples[1] = samples[1]._replace(context_switches_voluntary=70, context_switches_involuntary=8)
     first, second = ledger(taken, judged(2, samples=samples))["windows"]
     assert (first["run_queue_wait_seconds"], first["major_faults"]) == (2.0, 3)
+    assert (first["voluntary_switches"], first["involuntary_switches"]) == (70, 8)
     assert second["run_queue_wait_seconds"] is None
     assert "no sample" in second["reason_unavailable"]["run_queue_wait_seconds"]
 

@@ -32,7 +32,13 @@ _PROBLEM_OF = {
     "suspended_seconds": "boot_offset_seconds",
     "clock_source_changes": "clock_source",
 }
-_PROGRAM = ("run_queue_wait_seconds", "major_faults")
+_PROGRAM = {
+    "run_queue_wait_seconds": ("run_queue_wait_ns", NANOSECONDS),
+    "voluntary_switches": ("context_switches_voluntary", 1),
+    "involuntary_switches": ("context_switches_involuntary", 1),
+    "major_faults": ("major_faults", 1),
+}
+"""What only the agent sees, by the field of its samples and what that is divided by."""
 
 
 @dataclass(frozen=True)
@@ -189,13 +195,12 @@ def _program(first: Snapshot, last: Snapshot, samples: Sequence[Sample]) -> dict
     ends = _samples_at(first, last, samples)
     if ends is None:
         return dict.fromkeys(_PROGRAM)
-    waited = (ends[1].run_queue_wait_ns - ends[0].run_queue_wait_ns) / NANOSECONDS
-    faults = ends[1].major_faults - ends[0].major_faults
-    # A sum over a tree runs backwards when a process of it ends.
-    return {
-        "run_queue_wait_seconds": waited if waited >= 0 else None,
-        "major_faults": faults if faults >= 0 else None,
-    }
+    found: dict[str, float | None] = {}
+    for name, (counter, unit) in _PROGRAM.items():
+        spent = getattr(ends[1], counter) - getattr(ends[0], counter)
+        # A sum over a tree runs backwards when a process of it ends.
+        found[name] = (spent / unit if unit > 1 else spent) if spent >= 0 else None
+    return found
 
 
 def _samples_at(first: Snapshot, last: Snapshot, samples: Sequence[Sample]) -> tuple[Sample, Sample] | None:

@@ -82,6 +82,20 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "run_queue_wait_seconds", "seconds", _PROGRAM, "/proc/PID/schedstat, by the agent", "its time in run queues"
     ),
+    Quantity(
+        "voluntary_switches",
+        "count",
+        _PROGRAM,
+        "/proc/PID/status, by the agent",
+        "times that its threads let go of a CPU",
+    ),
+    Quantity(
+        "involuntary_switches",
+        "count",
+        _PROGRAM,
+        "/proc/PID/status, by the agent",
+        "times that its threads were put off a CPU for another task's sake",
+    ),
     Quantity("major_faults", "count", _PROGRAM, "/proc/PID/stat, by the agent", "faults that had to wait for a disk"),
     Quantity("machine_major_faults", "count", _MACHINE, "/proc/vmstat pgmajfault", "the same of all programs"),
     Quantity(
