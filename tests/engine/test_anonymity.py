@@ -87,7 +87,7 @@ def _holds(data: bytes, needle: bytes) -> bool:
     )
 
 
-def test_no_byte_of_a_run_names_where_it_was_made(tmp_path: Path, tool: Tool, engine: DockerEngine) -> None:
+def test_132_145_146_no_byte_of_a_run_names_where_it_was_made(tmp_path: Path, tool: Tool, engine: DockerEngine) -> None:
     home = tmp_path / "canary-home-5be1"
     home.mkdir()
     environment = {

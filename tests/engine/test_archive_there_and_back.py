@@ -64,7 +64,7 @@ def test_without_somebody_to_believe_it_is_not_run(archive: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["code"]) == (6, 6)
 
 
-def test_it_is_run_again_and_compared_before_a_number(archive: Path, key: Path, tmp_path: Path) -> None:
+def test_138_it_is_run_again_and_compared_before_a_number(archive: Path, key: Path, tmp_path: Path) -> None:
     options = ["--signer", f"{key}.pub", "--wait", "300", "--runs", str(tmp_path), "--store", str(tmp_path / "store")]
     done = repro("rerun", str(archive), *options, "--json")
     assert done.returncode == 0, done.stderr

@@ -229,7 +229,7 @@ def misbehaving(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempP
     return bench(engine, runs, "misbehaving", CATALOGUE, warmup_seconds=0.0)
 
 
-def test_a_program_that_resets_its_own_affinity_is_named(misbehaving: Bench) -> None:
+def test_122_a_program_that_resets_its_own_affinity_is_named(misbehaving: Bench) -> None:
     outcome = misbehaving.launch(environment={"GODEBUG": "misbehave=wander"}, duration_seconds=3.0)
     assert not outcome.valid
     drift = drifts(outcome)["sdk workload.affinity"]

@@ -40,7 +40,7 @@ def test_memory_below_need_is_told_as_such(tool: Tool) -> None:
         check_said(ended, 5, "ran out of memory", str(8 * MEGABYTE))
 
 
-def test_a_program_that_outgrows_its_limit_in_the_middle(tool: Tool) -> None:
+def test_124_a_program_that_outgrows_its_limit_in_the_middle(tool: Tool) -> None:
     ended = tool.launch(*misbehaving("hoard"), "--memory", "96m")
     check_said(ended, 5, "ran out of memory", str(96 * MEGABYTE), "--memory")
     result = check_record(tool.only_run(), "oom")
@@ -48,7 +48,7 @@ def test_a_program_that_outgrows_its_limit_in_the_middle(tool: Tool) -> None:
 
 
 @root_only
-def test_a_plain_kill_is_not_out_of_memory(tool: Tool, engine: DockerEngine) -> None:
+def test_125_a_plain_kill_is_not_out_of_memory(tool: Tool, engine: DockerEngine) -> None:
     running = tool.begin()
     (workload,) = children(first_process(tool, engine, running, "sdk"))
     os.kill(workload, signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_a_panic_shows_its_first_line(tool: Tool) -> None:
     assert "adapter.go" in log.read_text()
 
 
-def test_a_hang_ends_at_the_planned_end_and_its_grace(tool: Tool) -> None:
+def test_127_a_hang_ends_at_the_planned_end_and_its_grace(tool: Tool) -> None:
     began = time.monotonic()
     ended = tool.launch(*misbehaving("hang"), "--timing-gates", "judge")  # its grace is shorter
     check_said(ended, 5, "did not end at its planned end", "stderr.log")
@@ -102,7 +102,7 @@ def test_a_hang_ends_at_the_planned_end_and_its_grace(tool: Tool) -> None:
     assert time.monotonic() - began < 120
 
 
-def test_a_flood_of_output_is_cut(tool: Tool) -> None:
+def test_128_a_flood_of_output_is_cut(tool: Tool) -> None:
     ended = tool.launch(*misbehaving("flood"))
     assert "Traceback" not in ended.stderr
     assert ended.code in (0, 1), ended  # drops under the flood make it invalid; that is the program's affair

@@ -29,7 +29,7 @@ def own() -> Iterator[OwnEngine]:
     assert not one.folder.exists()
 
 
-def test_an_engine_that_is_lost_in_the_middle(tool: Tool, own: OwnEngine) -> None:
+def test_135_an_engine_that_is_lost_in_the_middle(tool: Tool, own: OwnEngine) -> None:
     own.start().close()
     running = tool.begin(DOCKER_HOST=own.address)
     running.say("measuring")

@@ -130,7 +130,7 @@ def images(built: BuiltSet) -> dict[str, BuiltImage]:
 
 
 @pytest.mark.timeout(1800)
-def test_two_builds_without_cache_and_the_dockerfile_give_one_image(
+def test_104_two_builds_without_cache_and_the_dockerfile_give_one_image(
     engine: DockerEngine,
     fetched: Store,
     first: tuple[Store, BuiltSet],

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -53,6 +54,8 @@ from toolkit.verify.report import Refused
 from toolkit.verify.run import Question, verify
 
 SECONDS = 20
+MEMORY_BYTES = 256 * 1024**2
+"""What any command may take for an archive of this size; verification has 150 MiB (test_hostile.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +87,25 @@ def relocked(place: Path, lock: dict[str, Any]) -> Path:
     return place / "run"
 
 
+MEASURED = (
+    "import resource, subprocess, sys\n"
+    "done = subprocess.run(sys.argv[2:], check=False)\n"
+    "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024))\n"
+    "sys.exit(done.returncode)\n"
+)
+
+
 def repro(*arguments: str, **environment_: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end, with another environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "toolkit", *arguments],
-        check=False, capture_output=True, text=True, timeout=6 * SECONDS,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment_},
-    )  # fmt: skip
+    """A command to its end, with another environment, within the memory that it may take."""
+    with tempfile.NamedTemporaryFile("r") as peak:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, peak.name, sys.executable, "-m", "toolkit", *arguments],
+            check=False, capture_output=True, text=True, timeout=6 * SECONDS,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment_},
+        )  # fmt: skip
+        assert int(peak.read()) <= MEMORY_BYTES
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
 
 
 def target(**changes: Any) -> Target:
@@ -482,6 +497,95 @@ def test_113_an_engine_that_is_lost_while_it_builds_ends_typed_and_leaves_nothin
     assert list((shared.root / "tmp").iterdir()) == []
 
 
+def test_113_an_engine_that_is_lost_in_the_middle_of_a_build_can_be_asked_again(tmp_path: Path) -> None:
+    from toolkit.build.compile import compile_target
+
+    store, engine = Store.open(tmp_path / "s"), FakeEngine(images=("go",))
+    engine.on_start = lambda _: engine.die()
+    limits = Limits(time.monotonic() + 60, 1 << 20)
+    with pytest.raises(EngineLost), store.temporary() as folder:
+        compile_target(engine, store, target(), "go", folder, limits=limits)
+    assert list((store.root / "tmp").iterdir()) == []
+    again = FakeEngine(images=("go",))
+
+    def build(container: FakeContainer) -> None:
+        (Path(container.spec.mounts[1].source) / "agent").write_text("made")
+        container.finish(0)
+
+    again.on_start = build
+    with store.temporary() as folder:
+        made_ = compile_target(again, store, target(), "go", folder, limits=limits)
+        assert made_["agent"].read_text() == "made"
+    assert again.containers == {}
+
+
+FULL = """
+import errno, os, sys
+from pathlib import Path
+from toolkit.verify.run import Question
+from toolkit.archive.adopt import adopt_images, unpack_run
+from toolkit.archive.stranger import adopt_inputs, read_lock_of
+from toolkit.archive import layout
+from toolkit.cli.strangers import verified_archive
+from toolkit.errors import ReproError
+from toolkit.fetch.store import StoreFull
+from toolkit.verify.unpack import unpack
+archive, root = Path(sys.argv[1]), Path(sys.argv[2])
+count = calls = 0
+def filling(function):
+    def call(*arguments, **options):
+        global calls
+        if function.__name__ == "mkdir" and "dir_fd" not in options:  # of the store's own folders, which are there
+            return function(*arguments, **options)
+        calls += 1
+        if calls == count:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return function(*arguments, **options)
+    return call
+for name in ("write", "mkdir", "replace", "rename", "fsync"):
+    setattr(os, name, filling(getattr(os, name)))
+def rerun(held):
+    run = unpack_run(held.stream, held.scan, held.place, held.found.archive["run"])
+    adopt_images(held.place, read_lock_of(run.path))
+def rebuild(held):
+    unpack(held.stream, held.scan, held.place, lambda name: True)
+    adopt_inputs(held.place, read_lock_of(held.place / layout.RUN))
+def attempt(use):
+    global calls
+    calls = 0
+    with verified_archive(Question(archive), root, lambda found: None) as held:
+        use(held)
+for use in (rerun, rebuild):
+    count = 0
+    attempt(use)  # the first one makes the store
+    attempt(use)
+    total = calls
+    for count in [*range(1, 12), *range(12, total, max(1, total // 15)), total]:
+        try:
+            attempt(use)
+        except StoreFull as full:
+            assert full.exit_code == 1, full
+        else:
+            raise SystemExit(f"{use.__name__}: not noticed at {count} of {total}")
+        for name in ("blobs", "records"):
+            assert not [one for one in (root / name).rglob("*") if one.is_file()], (count, name)
+        # What the store itself was making when the disk filled has no owner yet: an hour of grace.
+        for one in (root / "tmp").iterdir():
+            assert not (one / ".owner").exists(), count
+            os.utime(one, (0, 0))
+print(total)
+"""
+
+
+def test_114_a_disk_that_is_full_at_any_write_is_said_so_and_nothing_is_kept(made: Author, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(made.archive()), str(tmp_path / "store")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout) > 50
+
+
 def test_114_a_full_disk_leaves_nothing(made: Author, tmp_path: Path) -> None:
     import errno
 
@@ -628,6 +732,28 @@ def test_133_a_key_that_a_program_echoed_is_named_before_the_archive_goes_out(tm
     warnings = contents(mine.folder, mine.store).warnings
     assert any("stderr.log holds something like a key" in warning for warning in warnings)
     assert not any("sk-" in warning for warning in warnings)
+
+
+def test_133_a_key_is_blacked_out_before_the_log_is_written_and_the_user_is_told(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from toolkit.launch.attempt import AttemptRunner
+    from toolkit.launch.terminate import Ending
+
+    key, written_, said = b"ghp_" + b"k" * 36, dict[str, bytes](), list[str]()
+    pair = SimpleNamespace(
+        final_state=lambda *_: SimpleNamespace(exit_code=1, oom_killed=False, error=""),
+        logs=lambda _role, *, stderr, limit_bytes: b"token " + key if stderr else b"plain",
+    )
+    mine: Any = SimpleNamespace(
+        _progress=said.append, _folder=SimpleNamespace(write_bytes=lambda name, data: written_.update({name: data}))
+    )
+    ending = Ending()
+    AttemptRunner._keep(mine, pair, "backend", ending)  # type: ignore[arg-type]
+    hidden = b"token ghp_" + b"*" * 36
+    assert written_ == {"backend.stdout.log": b"plain", "backend.stderr.log": hidden}
+    assert ending.stderr == hidden
+    assert said == ["backend.stderr.log: 1 text(s) of the form of a key blacked out"]
 
 
 def test_137_two_verifications_at_once_are_both_right(made: Author, honest: Honest, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_an_archive_verifies_and_any_tar_reads_it(made: Author) -> None:
     assert {layout.README, layout.RERUN, layout.SBOM, layout.PROVENANCE, layout.IMAGES_LEGACY} <= set(names)
 
 
-def test_the_same_run_gives_the_same_bytes_under_another_clock_user_mask_locale_and_folder(
+def test_147_the_same_run_gives_the_same_bytes_under_another_clock_user_mask_locale_and_folder(
     made: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = io.BytesIO()
@@ -145,7 +145,7 @@ def test_an_image_that_the_store_lost_is_named(tmp_path: Path) -> None:
     assert mine.contents(without=("images",)).members
 
 
-def test_a_file_that_changes_while_it_is_archived_stops_the_archive(tmp_path: Path) -> None:
+def test_142_a_file_that_changes_while_it_is_archived_stops_the_archive(tmp_path: Path) -> None:
     file, target = tmp_path / "metrics", tmp_path / "out.tar.zst"
     file.write_bytes(b"one")
     members = [of_bytes(layout.INDEX, b"{}"), of_file("run/metrics", file)]
@@ -211,7 +211,7 @@ print("done")
 """
 
 
-def test_a_kill_at_any_write_leaves_no_archive_or_a_whole_one(tmp_path: Path) -> None:
+def test_141_a_kill_at_any_write_leaves_no_archive_or_a_whole_one(tmp_path: Path) -> None:
     whole = None
     for moment in range(1, 40):
         folder = tmp_path / str(moment)

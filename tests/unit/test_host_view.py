@@ -216,7 +216,7 @@ def test_the_cgroup_namespace_counts_in_version_2(probe: HostProbe) -> None:
     assert host_rows(replace(probe, cgroup_version="2"))["namespaces"] == "cgroup=host"
 
 
-def test_the_pair_shares_the_network_and_nothing_else(probe: HostProbe) -> None:
+def test_134_the_pair_shares_the_network_and_nothing_else(probe: HostProbe) -> None:
     other = probe.proc / "300" / "ns"
     other.mkdir(parents=True)
     for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"):
@@ -285,7 +285,7 @@ def test_a_quota_is_shown_with_its_period(probe: HostProbe) -> None:
     assert host_rows(probe)["cpu.quota"] == "50000/100000"
 
 
-def test_a_kernel_without_swap_accounting_has_no_such_row(probe: HostProbe) -> None:
+def test_123_a_kernel_without_swap_accounting_has_no_such_row(probe: HostProbe) -> None:
     (probe.cgroup_root / "memory/docker/c1/memory.memsw.limit_in_bytes").unlink()
     assert host_rows(probe)["memory.swap_bytes"] is None
 

@@ -15,6 +15,7 @@ from toolkit.collect.crc32c import crc32c
 from toolkit.collect.journal import (
     MAGIC,
     JournalTail,
+    black_out,
     encode_frame,
     encode_journal,
     journal_from_stdout,
@@ -23,6 +24,7 @@ from toolkit.collect.journal import (
 )
 from toolkit.errors import LaunchInvalid
 from toolkit.proto.agent_pb2 import Lines, Record
+from toolkit.redact import BLACKED_OUT, blacked_out
 
 records = st.lists(
     st.builds(
@@ -166,3 +168,37 @@ def test_a_tail_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a journal")
     with pytest.raises(LaunchInvalid):
         JournalTail(path).read()
+
+
+def test_133_a_key_in_a_journal_is_blacked_out_in_place_and_every_record_stays(tmp_path: Path) -> None:
+    key = b"sk-" + b"a1" * 20
+    records = [
+        Record(lines=Lines(text=b"Authorization: Bearer " + key + b" refused\n" + key)),
+        Record(lines=Lines(text=b"nothing")),
+    ]
+    path = tmp_path / "journal.pb"
+    path.write_bytes(encode_journal(records) + b"half " + key)
+    before = path.stat().st_size
+    assert black_out(path) == 3
+    data = path.read_bytes()
+    assert (key in data, len(data)) == (False, before)
+    found = read_journal(path)
+    hidden = b"sk-" + b"*" * 40
+    assert [one.lines.text for one in found.records] == [
+        b"Authorization: Bearer " + hidden + b" refused\n" + hidden, b"nothing",
+    ]  # fmt: skip
+    assert found.truncated_bytes == len(b"half " + key)
+    assert black_out(path) == 0
+    assert black_out(tmp_path / "absent.pb") == 0
+
+
+@pytest.mark.parametrize("key", ["AKIA" + "Z9" * 8, "ghp_" + "a" * 36, "sk-proj-" + "x_-1" * 10, "xoxb-" + "12-ab" * 4])
+def test_133_every_form_is_known_and_only_its_letters_go(key: str) -> None:
+    text = f"before {key} after".encode()
+    plain, count = blacked_out(text)
+    assert (count, len(plain)) == (1, len(text))
+    assert plain.startswith(b"before ")
+    assert plain.endswith(b" after")
+    assert key.encode() not in plain
+    assert BLACKED_OUT.search(plain)
+    assert blacked_out(b"sk-short, task-force-of-many, disk-0") == (b"sk-short, task-force-of-many, disk-0", 0)

@@ -278,7 +278,7 @@ def test_a_rest_below_nothing_is_nothing() -> None:
     assert document["windows"][0]["foreign_cpu_seconds"] == 0.0
 
 
-def test_clocks_that_were_set_steered_or_stopped_are_told_apart() -> None:
+def test_130_clocks_that_were_set_steered_or_stopped_are_told_apart() -> None:
     taken = [
         snapshot("t0", 0, 0, 0),
         snapshot("window:0", 10, 0, 0, wall_offset_seconds=-0.5, raw_offset_seconds=-0.004),

@@ -26,7 +26,7 @@ def test_a_launch_that_completed_has_no_error() -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_every_word_has_a_text_and_a_remedy(word: str) -> None:
+def test_126_every_word_has_a_text_and_a_remedy(word: str) -> None:
     error = told(word, sdk=Ending(started=True))
     assert error.title
     assert error.cause or word == "engine-lost"

@@ -21,8 +21,8 @@ from toolkit.errors import ArchiveInvalid, UsageError
 from toolkit.fetch.store import Store
 from toolkit.launch.folder import MANIFEST, RunFolder
 from toolkit.model.inputs import BuiltImage
+from toolkit.redact import BLACKED_OUT, SECRETS
 from toolkit.seal import read_json, read_plan
-from toolkit.verify.layers import SECRETS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -179,13 +179,17 @@ def _warnings(index: Mapping[str, Any], without: Sequence[str]) -> list[str]:
 
 
 def _echoed(folder: RunFolder, manifest: Mapping[str, Any]) -> list[str]:
-    """Output of programs that holds something like a key. It is sealed, so it is named and never changed."""
-    logs = [name for name in manifest["files"] if name.endswith(_OUTPUT_NAMES)]
-    return [
-        f"{name} holds something like a key: read it before you hand the archive out"
-        for name in sorted(logs)
-        if SECRETS.search((folder.path / name).read_bytes())
-    ]
+    """Output of programs that holds something like a key. It is sealed, so it is named and never changed: a launch
+    blacks out what has the form of one, and what came otherwise (``rerun.sh``, an earlier version) is to be read.
+    """
+    found = []
+    for name in sorted(one for one in manifest["files"] if one.endswith(_OUTPUT_NAMES)):
+        text = (folder.path / name).read_bytes()
+        if SECRETS.search(text):
+            found.append(f"{name} holds something like a key: read it before you hand the archive out")
+        elif BLACKED_OUT.search(text):
+            found.append(f"{name} held something like a key: it was blacked out when the run was recorded")
+    return found
 
 
 _LOST = {"images": "re-run", "inputs": "rebuilt"}

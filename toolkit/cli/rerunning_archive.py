@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,9 +75,11 @@ def _may_run(found: Verification, wish: Wish) -> None:
 def _run(
     original: RunFolder, place: Path, wish: Wish, folders: Folders, output: Output, verified: Verification
 ) -> None:
+    from toolkit.archive import layout
     from toolkit.archive.adopt import adopt_images, prepared_again
     from toolkit.archive.stranger import judged, read_lock_of
     from toolkit.catalogue import load_catalogue
+    from toolkit.cli.budget import costs, within
     from toolkit.cli.channels import channels_of
     from toolkit.cli.launching import launch_document, run_prepared, world_of
     from toolkit.cli.rerunning import report_again, required_model, show_differences
@@ -91,7 +92,7 @@ def _run(
     before = launch_document(original.path, manifest)
     planned = read_plan(original)
     plan, moved = _placed(planned, topology, wish.cpus)
-    plan = _within(plan, wish.try_minutes, output)
+    plan, budget = within(plan, wish.try_minutes, costs(original, place / layout.BLOBS), output)
     model = required_model(plan, wish.model)
     check_host(plan, topology)
     more = {"archive": verified.archive, "author": verified.author, "judgement": NOT_JUDGED}
@@ -102,6 +103,7 @@ def _run(
         with judged():
             store = adopt_images(place, read_lock_of(original.path))
         prepared = prepared_again(original, plan, world.engine, store, topology, model=model)
+        prepared = replace(prepared, budget_seconds=budget)
         if wish.channels is not None:
             prepared = replace(prepared, telemetry=wish.channels.names)
         differences = [*_differences(original, prepared, planned), *moved]
@@ -130,68 +132,6 @@ def _placed(plan: Plan, topology: Topology, cpus: str) -> tuple[Plan, list[Diffe
     if there == here:
         return plan, []
     return placed(plan, found), [Difference("placement", there, here, "explanatory")]
-
-
-_STARTS_SECONDS = 4.0
-_YARDSTICK_MIB, _YARDSTICK_SECONDS = 32, 0.07
-"""SHA-256 of 32 MiB took 0.07 s where a launch's containers took 4 s to start, be read back and go."""
-
-
-def _within(plan: Plan, minutes: float | None, output: Output) -> Plan:
-    """As many launches, in the plan's own order, as fit into the time; every cell at least once, or it is refused."""
-    from toolkit.model.plan import Turn
-    from toolkit.units import size
-
-    if minutes is None:
-        return plan
-    left, turns = minutes * 60, list[Turn]()
-    start = start_seconds()
-    for cell in plan.cells:
-        needs, memory = cell.planned_seconds + start, cell.memory_bytes + cell.backend_memory_bytes
-        output.talk(f"forecast: {cell.cell}: {needs:.0f} s a launch, {size(memory)} of memory")
-    for turn in plan.order:
-        needs = plan.cell(turn.cell).planned_seconds + start
-        if needs > left:
-            break
-        left -= needs
-        turns.append(turn)
-    counts: Mapping[str, int] = {cell.cell: sum(turn.cell == cell.cell for turn in turns) for cell in plan.cells}
-    if not all(counts.values()):
-        raise UsageError(
-            f"--try {minutes:g} is too short",
-            f"one launch of every cell takes {_once(plan, start) / 60:.1f} minutes here",
-            f"give at least --try {_once(plan, start) / 60 + 0.1:.1f}",
-        )
-    output.talk(f"--try {minutes:g}: {len(turns)} of {len(plan.order)} launches, {minutes - left / 60:.1f} minutes")
-    cells = tuple(replace(cell, launches=counts[cell.cell]) for cell in plan.cells)
-    return replace(plan, cells=cells, order=tuple(turns))
-
-
-def start_seconds() -> float:
-    """What starting, reading back and removing the containers of a launch takes on this machine, in seconds.
-
-    Scaled from a machine where it was measured by the time of one fixed piece of work on each: a laptop that is half
-    as fast waits twice as long.
-    """
-    import hashlib
-    import time
-
-    block, begin = bytes(1 << 20), time.perf_counter()
-    for _ in range(_YARDSTICK_MIB):
-        hashlib.sha256(block).digest()
-    return _STARTS_SECONDS * max(1.0, (time.perf_counter() - begin) / _YARDSTICK_SECONDS)
-
-
-def _once(plan: Plan, start: float) -> float:
-    """Seconds until every cell has run once, in the plan's order."""
-    seen: set[str] = set()
-    seconds = 0.0
-    for turn in plan.order:
-        if len(seen) == len(plan.cells):
-            break
-        seen.add(turn.cell)
-        seconds += plan.cell(turn.cell).planned_seconds + start
-    return seconds
 
 
 def _differences(original: RunFolder, prepared: Prepared, planned: Plan) -> list[Difference]:

@@ -11,16 +11,18 @@ and everything before it is good. What was left unread is counted, never hidden:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.json_format import Parse, ParseError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
+from toolkit.canonical import write_atomic
 from toolkit.collect.crc32c import crc32c
 from toolkit.errors import LaunchInvalid
 from toolkit.proto.agent_pb2 import Record
+from toolkit.redact import SECRETS, blacked_out
 
 MAGIC = b"REPROJ01"
 MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -85,6 +87,49 @@ def parse_journal(data: bytes) -> Journal:
     frames = list(_frames(data))
     end = frames[-1][0] if frames else len(MAGIC)
     return Journal(tuple(record for _, record in frames), len(data) - end)
+
+
+def black_out(path: Path) -> int:
+    """Black out the keys in a finished journal, in place, frame by frame; how many there were.
+
+    Only texts are touched, so that every record is as readable as before. Raises LaunchInvalid, OSError.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    except OSError as problem:
+        raise _unreadable(path, problem) from problem
+    if not data.startswith(MAGIC) or not SECRETS.search(data):
+        return 0
+    count, start, parts = 0, len(MAGIC), [data[: len(MAGIC)]]
+    for end, record in _frames(data):
+        found = _hide(record)
+        parts.append(encode_frame(record) if found else data[start:end])
+        count, start = count + found, end
+    rest, found = blacked_out(data[start:])  # of a frame that a killed agent left half
+    write_atomic(path, b"".join((*parts, rest)))
+    return count + found
+
+
+def _hide(message: Message) -> int:
+    """Black out the keys in every text of a message; how many there were."""
+    count = 0
+    for field, value in message.ListFields():
+        many = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        for at, one in enumerate(value if many else [value]):
+            if isinstance(one, Message):
+                count += _hide(one)
+            elif isinstance(one, (str, bytes)):
+                plain, found = blacked_out(one if isinstance(one, bytes) else one.encode())
+                if found:
+                    count += found
+                    new = plain if isinstance(one, bytes) else plain.decode()
+                    if many:
+                        value[at] = new
+                    else:
+                        setattr(message, field.name, new)
+    return count
 
 
 class JournalTail:

@@ -30,6 +30,7 @@ from toolkit.owner import Owner
 from toolkit.proto.agent_pb2 import Record
 from toolkit.readback.decide import CREATED
 from toolkit.readback.rows import requested_rows
+from toolkit.redact import blacked_out
 
 # Beyond the moment at which the agent itself ends a hung program: one that cannot even do that (its memory thrashes) is
 # ended from here, and before the backend's own end comes, or that would seem to have gone first.
@@ -320,7 +321,9 @@ class AttemptRunner:
         ending.exit_code, ending.oom_killed, ending.engine_error = state.exit_code, state.oom_killed, state.error
         prefix = "" if role == "sdk" else "backend."
         for stream in ("stdout", "stderr"):
-            text = pair.logs(role, stderr=stream == "stderr", limit_bytes=_LOG_LIMIT_BYTES)
+            text, keys = blacked_out(pair.logs(role, stderr=stream == "stderr", limit_bytes=_LOG_LIMIT_BYTES))
+            if keys:
+                self._progress(f"{prefix}{stream}.log: {keys} text(s) of the form of a key blacked out")
             self._folder.write_bytes(f"{prefix}{stream}.log", text)
             if stream == "stderr":
                 ending.stderr = text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -14,12 +15,21 @@ from typing import Any
 from toolkit import __version__
 from toolkit.analyse.gates import TIMING_GATES
 from toolkit.canonical import digest, digest_bytes, write_atomic
+from toolkit.collect.journal import black_out
 from toolkit.engine.port import EngineFacts
-from toolkit.errors import ArchiveInvalid, EngineError, Interrupted, LaunchInvalid, ReproError, RunFolderLost
+from toolkit.errors import (
+    ArchiveInvalid,
+    EngineError,
+    Inconclusive,
+    Interrupted,
+    LaunchInvalid,
+    ReproError,
+    RunFolderLost,
+)
 from toolkit.fetch.own_model import HeldModel, still
 from toolkit.launch.attempt import AttemptInputs, AttemptRunner, Hands
 from toolkit.launch.containers import Wiring, backend_container, sdk_container
-from toolkit.launch.folder import RunFolder, create_run, lost, take_reserve, write_json
+from toolkit.launch.folder import AttemptFolder, RunFolder, create_run, lost, take_reserve, write_json
 from toolkit.launch.interrupts import Interrupts
 from toolkit.launch.judge import AttemptOutcome, judge_attempt
 from toolkit.model.cpulist import parse_cpulist
@@ -65,6 +75,7 @@ class Prepared:
     chain: dict[str, Any] = field(default_factory=lambda: {"parent": None})
     model: HeldModel | None = None  # the user's own, where it lies on this machine: never written down
     agent_rows: frozenset[str] | None = None  # what an earlier version's agent, in the images of a re-run, can check
+    budget_seconds: float | None = None  # for all launches together: one that would end later is not begun
     telemetry: tuple[str, ...] = ()  # channels that are on: a condition of the observation, not of the definition
 
 
@@ -85,10 +96,12 @@ def execute(prepared: Prepared, hands: Hands, runs: Path) -> RunReport:
     error: ReproError | None = None
     with housekeeping(prepared.plan.cells[0]), hands.interrupts.shield():
         folder = _begin(runs, label, prepared)
+        budget = _Budget(prepared.budget_seconds)
         try:
             for turn in prepared.plan.order:
                 _stop_if_asked(hands.interrupts)
-                outcomes += _turn(prepared, turn, folder, hands)
+                budget.stop_unless_it_fits(prepared.plan, turn, outcomes)
+                outcomes += _turn(prepared, turn, folder, hands, budget)
                 _stop_if_hopeless(outcomes[-1])
         except ReproError as problem:
             error = problem
@@ -97,6 +110,27 @@ def execute(prepared: Prepared, hands: Hands, runs: Path) -> RunReport:
         with hands.interrupts.hold():
             manifest = _sealed(folder, error)
     return RunReport(folder, manifest, outcomes, error or first_error(outcomes))
+
+
+class _Budget:
+    """The time that all launches may take together, from now on; None for as much as they need."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def fits(self, cell: CellPlan) -> bool:
+        """Whether what is planned of one more launch ends in time."""
+        return self._end is None or time.monotonic() + cell.planned_seconds <= self._end
+
+    def stop_unless_it_fits(self, plan: Plan, turn: Turn, outcomes: list[AttemptOutcome]) -> None:
+        """Raises Inconclusive before a launch that would end too late; what was measured is kept."""
+        if not self.fits(plan.cell(turn.cell)):
+            ran = len({(one.cell, one.launch) for one in outcomes})
+            raise Inconclusive(
+                "the time that was given is over",
+                f"{ran} of {len(plan.order)} launches ran: some were tried again, or took longer than planned",
+                "what was measured is kept; give more with --try MINUTES",
+            )
 
 
 def _begin(runs: Path, label: str, prepared: Prepared) -> RunFolder:
@@ -151,6 +185,7 @@ def _turn(
     turn: Turn,
     folder: RunFolder,
     hands: Hands,
+    budget: _Budget,
 ) -> list[AttemptOutcome]:
     cell = prepared.plan.cell(turn.cell)
     outcomes: list[AttemptOutcome] = []
@@ -159,7 +194,7 @@ def _turn(
         named = replace(hands, progress=partial(_prefixed, hands.progress, name))
         outcome = _attempt(prepared, turn, attempt, folder, named)
         outcomes.append(outcome)
-        if not _try_again(outcome) or hands.interrupts.pending:
+        if not _try_again(outcome) or hands.interrupts.pending or not budget.fits(cell):
             break
     return outcomes
 
@@ -200,6 +235,7 @@ def _attempt(
     hands.onlooker.begins(folder.id, cell, turn.launch, attempt)
     found = AttemptRunner(hands, inputs, files).run()
     hands.onlooker.step("removed")
+    _black_out(files, hands.progress)
     found.findings = model_findings(cell, prepared.model)
     hands.progress("judging")
     outcome = judge_attempt(inputs, found, files)
@@ -211,6 +247,19 @@ def _attempt(
     files.write("result.json", outcome.result)
     hands.onlooker.ends(outcome.result, outcome.readback, files)
     return outcome
+
+
+def _black_out(files: AttemptFolder, progress: Callable[[str], None]) -> None:
+    """No key that a program printed is sealed, nor is one in what it told its agent. Raises LaunchInvalid,
+    RunFolderLost.
+    """
+    for journal in (files.sdk_journal, files.backend_journal):
+        try:
+            keys = black_out(journal)
+        except OSError as problem:
+            raise lost(files.path, problem) from problem
+        if keys:
+            progress(f"{journal.name}: {keys} text(s) of the form of a key blacked out")
 
 
 def model_findings(cell: CellPlan, held: HeldModel | None) -> tuple[Finding, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from toolkit.redact import SECRETS
 from toolkit.verify.headers import BLOCK, checksum_holds
 from toolkit.verify.names import shown
 
@@ -17,10 +18,8 @@ _NO_CONTENT = b"123456"  # links, devices, folders, pipes: engines read the next
 MAX_FILES = 1_000_000
 """Of one layer. An engine makes each of them on its disk, empty ones too; a base image has ten thousand."""
 
-_SMALL_BYTES = 64 * 1024
+_SMALL_BYTES = 64 * 1024  # only small files are searched for keys: programs hold such letters by chance
 _MOST_NOTES = 20
-SECRETS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{32,}|xox[abp]-[0-9A-Za-z-]{10,}")
-"""Forms of keys that are hardly anything else. Only small files are searched: programs hold such letters by chance."""
 
 
 class LayerWalk:
