@@ -328,6 +328,57 @@ def test_time_in_the_container_that_is_neither_the_programs_nor_its_agents_is_fo
     assert unknown["foreign_cpu_seconds"] == pytest.approx(0.1)
 
 
+def late(*rows: tuple[str, float, float], lead: bool = True, **changes: Any) -> list[dict[str, Any]]:
+    """Windows of 10 s from second 10 on; each row: label, when it was taken, foreign seconds so far."""
+    first = [snapshot("start", 6, 0, 0)] if lead else []
+    taken = first + [snapshot(label, at, foreign, 0, steal_seconds=0) for label, at, foreign in rows]
+    windows: list[dict[str, Any]] = ledger(taken, judged(len(rows) - 1, t0_ns=10 * SECOND, **changes))["windows"]
+    return windows
+
+
+def foreign_of(row: dict[str, Any]) -> float | None:
+    """The share of foreign CPU that it is tainted by."""
+    found = [one["found"] for one in row["taints"] if one["what"] == "foreign_cpu_share"]
+    return found[0] if found else None
+
+
+def test_what_a_neighbour_did_before_a_late_snapshot_counts_for_both_windows() -> None:
+    # It ran for 1.3 s from second 20 on; the host looked at second 21.5.
+    on_time = late(("t0", 10, 0.0), ("window:0", 20.04, 0.04), ("window:1", 30, 1.3))
+    assert [row["tainted"] for row in on_time] == [False, True]
+    assert [row["late_seconds"] for row in on_time] == [0, 0]
+    rows = late(("t0", 10, 0.0), ("window:0", 21.5, 1.3), ("window:1", 30, 1.3))
+    assert [row["late_seconds"] for row in rows] == [0, 1.5]
+    assert foreign_of(rows[1]) == pytest.approx(1.3 / 10)
+    assert rows[1]["foreign_cpu_seconds"] == 0
+
+
+def test_no_more_counts_for_both_than_fits_into_the_lateness() -> None:
+    rows = late(("t0", 10, 0.0), ("window:0", 20.1, 8.0), ("window:1", 30, 8.05))
+    assert [row["tainted"] for row in rows] == [True, False]  # 0.1 s and 0.05 s of 10 s
+    rows = late(("t0", 10, 0.0), ("window:0", 20.1, 8.0), ("window:1", 30, 8.15))
+    assert foreign_of(rows[1]) == pytest.approx(0.025)
+
+
+def test_before_the_first_window_the_warm_up_counts() -> None:
+    (row,) = late(("t0", 11.35, 1.0), ("window:0", 20, 1.0))
+    assert foreign_of(row) == pytest.approx(0.1)
+    (row,) = late(("t0", 11.35, 0.0), ("window:0", 20, 0.0), lead=False)
+    assert not row["tainted"]
+    assert {"foreign_cpu_share", "steal_share"} <= set(row["unjudged"])
+
+
+def test_other_taints_of_the_piece_before_are_carried_over_a_late_snapshot() -> None:
+    for at, count in ((20.04, 0), (20.2, 1)):
+        taken = [
+            snapshot("t0", 10, 0, 0, oom_kills=0),
+            snapshot("window:0", at, 0, 0, oom_kills=1),
+            snapshot("window:1", 30, 0, 0, oom_kills=1),
+        ]
+        rows = ledger(taken, judged(2, t0_ns=10 * SECOND))["windows"]
+        assert [one["what"] for one in rows[1]["taints"]] == ["oom_kills"] * count
+
+
 def test_a_missing_snapshot_is_named() -> None:
     document = ledger([snapshot("t0", 0, 1.0, 1.0), snapshot("window:1", 20, 2.0, 2.0)], judged(2))
     Draft202012Validator(SCHEMA).validate(document)

@@ -60,7 +60,7 @@ def judge_attempt(inputs: AttemptInputs, found: AttemptEvidence, folder: Attempt
         for role, spec in found.specs.items()
     }
     readback = readback_document(verdicts, found)
-    ledger = found.watch.ledger_document(told["sdk"].samples)
+    ledger = found.watch.ledger_document(told["sdk"].samples, told["sdk"].mark("measure"))
     facts = LaunchFacts(
         launch=inputs.launch,
         attempt=inputs.attempt,

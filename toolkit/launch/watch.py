@@ -13,7 +13,7 @@ from toolkit.analyse.windows import window_count
 from toolkit.engine.port import Engine
 from toolkit.errors import EngineLost, EngineRefused
 from toolkit.host.witness import ProcessView, disagreements, view_processes
-from toolkit.ledger import Judged, LedgerSampler, Observed, ledger
+from toolkit.ledger import LEAD, Judged, LedgerSampler, Observed, ledger
 from toolkit.model.evidence import Evidence, Finding, Sample
 from toolkit.model.plan import CellPlan
 from toolkit.readback.decide import Observation
@@ -61,6 +61,7 @@ class Watch:
             seen += [Observation(row, when, "host", found) for row, found in host_rows(probe).items()]
             if role == "sdk" and self.sampler is None:
                 self.sampler = LedgerSampler(self._observed(pid))
+                self.sampler.snapshot(LEAD)
 
     def _observed(self, pid: int) -> Observed:
         """Whose time on the measured CPUs is ours: where they are shared, the backend's and this program's, too."""
@@ -98,10 +99,10 @@ class Watch:
         """How many windows the plan has."""
         return window_count(self.cell)
 
-    def ledger_document(self, samples: Sequence[Sample] = ()) -> dict[str, Any]:
-        """``ledger.json``. ``samples`` are the agent's, of the SDK's container."""
+    def ledger_document(self, samples: Sequence[Sample] = (), t0_ns: int | None = None) -> dict[str, Any]:
+        """``ledger.json``. ``samples`` are the agent's, of the SDK's container; ``t0_ns`` is when the windows begin."""
         taken, method = ((), "") if self.sampler is None else (self.sampler.snapshots, self.sampler.method)
-        return ledger(taken, Judged.of(self.cell, self.windows, method, samples))
+        return ledger(taken, Judged.of(self.cell, self.windows, method, samples, t0_ns))
 
     def witness_findings(self, told: Mapping[str, Evidence]) -> list[Finding]:
         """Where psutil's account and the journals disagree; nothing when the program never ran."""

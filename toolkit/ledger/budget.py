@@ -93,7 +93,7 @@ def judge(row: Row, budget: Mapping[str, float | None], *, cpus: int, idle_cpus:
         for key, limit in asked.items()
         if (amount := found[key]) is not None and amount > limit
     ]
-    taints.sort(key=_excess, reverse=True)
+    taints.sort(key=excess, reverse=True)
     return {
         "tainted": bool(taints),
         "taints": taints,
@@ -101,7 +101,7 @@ def judge(row: Row, budget: Mapping[str, float | None], *, cpus: int, idle_cpus:
     }
 
 
-def _excess(taint: Mapping[str, Any]) -> float:
+def excess(taint: Mapping[str, Any]) -> float:
     """How many times the limit; beyond a limit of nothing, more than any multiple."""
     return float(taint["found"]) / taint["limit"] if taint["limit"] else math.inf
 
@@ -117,7 +117,7 @@ def reasons_against(ledgers: Iterable[Row], budget: Mapping[str, float | None], 
         return ("interference not judged",)
     reasons = []
     if any(piece["tainted"] for piece in pieces):
-        worst = max((taint for piece in pieces for taint in piece["taints"]), key=_excess)
+        worst = max((taint for piece in pieces for taint in piece["taints"]), key=excess)
         reasons.append(f"{_counted(documents)} tainted, the worst: {taint_text(worst, cpus)}")
     essential = {key for key, one in BUDGET.items() if one.essential}
     if missing := sorted(essential & {key for piece in pieces for key in piece["unjudged"]}):

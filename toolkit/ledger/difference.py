@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from toolkit.ledger.budget import judge
+from toolkit.ledger.late import LATE_SECONDS, judge_late, lateness
 from toolkit.ledger.sampler import Snapshot
 from toolkit.ledger.texts import ticks_hz
 from toolkit.model.cpulist import parse_cpulist
@@ -17,14 +18,12 @@ from toolkit.model.interference import QUANTITIES
 from toolkit.model.plan import CellPlan
 
 LEDGER_SCHEMA = "repro.ledger/1"
-START, END = "t0", "end"
+LEAD, START, END = "start", "t0", "end"
 SAMPLE_DISTANCE_SECONDS = 2.5
 """Further back than this from a moment no sample of the agent's speaks for it (it takes one a second)."""
 
 REST_SECONDS = 1.0
 """A shorter rest goes with the last window: one tick of a counter would be a large share of it."""
-
-_LATE_SECONDS = 0.05
 
 _PROBLEM_OF = {
     "clock_step_seconds": "wall_offset_seconds",
@@ -47,7 +46,7 @@ class Judged:
     is judged like a window (without any window: the whole).
 
     ``method`` is how CPU time was counted (``Sources.method``); ``samples`` are the agent's, for what the program
-    itself went through.
+    itself went through. ``t0_ns`` is when the first window began; None: as if every snapshot were on time.
     """
 
     windows: int
@@ -58,9 +57,12 @@ class Judged:
     idle_cpus: int = 0
     method: str = ""
     samples: Sequence[Sample] = field(default=(), repr=False)
+    t0_ns: int | None = None
 
     @staticmethod
-    def of(plan: CellPlan, windows: int, method: str = "", samples: Sequence[Sample] = ()) -> Judged:
+    def of(
+        plan: CellPlan, windows: int, method: str = "", samples: Sequence[Sample] = (), t0_ns: int | None = None
+    ) -> Judged:
         """As a plan says."""
         return Judged(
             windows=windows,
@@ -71,7 +73,12 @@ class Judged:
             idle_cpus=len(parse_cpulist(plan.idle_cpus)) if plan.idle_cpus else 0,
             method=method,
             samples=samples,
+            t0_ns=t0_ns,
         )
+
+    def begins_ns(self, index: int) -> int | None:
+        """When the window of this number begins (the rest: after the last one)."""
+        return None if self.t0_ns is None else self.t0_ns + round(index * self.window_seconds * NANOSECONDS)
 
 
 def ledger(snapshots: Sequence[Snapshot], judged: Judged) -> dict[str, Any]:
@@ -79,10 +86,12 @@ def ledger(snapshots: Sequence[Snapshot], judged: Judged) -> dict[str, Any]:
     taken = {snapshot.label: snapshot for snapshot in snapshots}
     labels = [START, *(f"window:{index}" for index in range(judged.windows))]
     _end_for_last_window(taken, labels, judged)
-    rows = [
-        {"index": index} | _judged(taken, (before, after), judged)
-        for index, (before, after) in enumerate(pairwise(labels))
+    pieces = [_piece(taken, pair, judged) for pair in pairwise([LEAD, *labels, END])]
+    verdicts = [
+        _verdict(before, piece, lateness(taken.get(label), judged.begins_ns(index)), judged)
+        for index, (label, (before, piece)) in enumerate(zip(labels, pairwise(pieces), strict=True))
     ]
+    rows = [{"index": index} | one for index, one in enumerate(verdicts[:-1])]
     last = END if END in taken else labels[-1]
     return {
         "schema": LEDGER_SCHEMA,
@@ -92,7 +101,7 @@ def ledger(snapshots: Sequence[Snapshot], judged: Judged) -> dict[str, Any]:
         "cost": {"snapshots": len(snapshots), "cpu_seconds": sum(one.cpu_seconds for one in snapshots)},
         "budget": dict(judged.budget),
         "windows": rows,
-        "rest": _judged(taken, (labels[-1], END), judged) if judged.rest else None,
+        "rest": verdicts[-1] if judged.rest else None,
         "total": _difference(taken.get(START), taken.get(last), (START, last), judged.samples),
     }
 
@@ -104,13 +113,21 @@ def _end_for_last_window(taken: dict[str, Snapshot], labels: Sequence[str], judg
     first, own, end = taken.get(START), taken.get(labels[-1]), taken.get(END)
     if not judged.windows or first is None or end is None or (own is not None and own.monotonic_ns <= end.monotonic_ns):
         return
-    if (end.monotonic_ns - first.monotonic_ns) / NANOSECONDS >= judged.windows * judged.window_seconds - _LATE_SECONDS:
+    if (end.monotonic_ns - first.monotonic_ns) / NANOSECONDS >= judged.windows * judged.window_seconds - LATE_SECONDS:
         taken[labels[-1]] = end
 
 
-def _judged(taken: Mapping[str, Snapshot], labels: tuple[str, str], judged: Judged) -> dict[str, Any]:
-    row = _difference(taken.get(labels[0]), taken.get(labels[1]), labels, judged.samples)
-    return row | judge(row, judged.budget, cpus=judged.cpus, idle_cpus=judged.idle_cpus)
+def _piece(taken: Mapping[str, Snapshot], labels: tuple[str, str], judged: Judged) -> dict[str, Any]:
+    return _difference(taken.get(labels[0]), taken.get(labels[1]), labels, judged.samples)
+
+
+def _verdict(before: dict[str, Any], piece: dict[str, Any], late: float, judged: Judged) -> dict[str, Any]:
+    """A piece with what is to be said of it; ``before`` is the one before it."""
+    if not late or piece["seconds"] is None:
+        verdict = judge(piece, judged.budget, cpus=judged.cpus, idle_cpus=judged.idle_cpus)
+    else:
+        verdict = judge_late(piece, before, late, judged.budget, cpus=judged.cpus, idle_cpus=judged.idle_cpus)
+    return piece | {"late_seconds": late} | verdict
 
 
 def _difference(
