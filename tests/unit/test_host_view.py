@@ -190,7 +190,7 @@ def test_a_limit_of_a_group_above_is_the_containers_where_it_is_lower(probe: Hos
 
 
 def test_the_same_in_cgroup_2(probe: HostProbe) -> None:
-    write(probe.folder, {"cgroup": "0::/system.slice/docker-c1.scope"})
+    write(Path(probe.folder), {"cgroup": "0::/system.slice/docker-c1.scope"})
     own, above = probe.cgroup_root / "system.slice/docker-c1.scope", probe.cgroup_root / "system.slice"
     write(own, {"cpu.max": "200000 100000", "memory.max": "536870912", "memory.high": "max", "pids.max": "256"})
     write(above, {"cpu.max": "50000 100000", "memory.max": "max", "memory.high": "1048576", "pids.max": "100"})
@@ -230,15 +230,15 @@ def test_134_the_pair_shares_the_network_and_nothing_else(probe: HostProbe) -> N
 
 
 def test_a_device_a_rule_an_init_and_a_profile_show(probe: HostProbe) -> None:
-    os.mkfifo(probe.folder / "root/dev/extra")  # a device node takes root
+    os.mkfifo(Path(probe.folder) / "root/dev/extra")  # a device node takes root
     write(probe.cgroup_root / "devices/docker/c1", {"devices.list": "a *:* rwm"})
-    status = probe.folder / "status"
+    status = Path(probe.folder) / "status"
     status.write_text(status.read_text().replace("agent", "docker-init"))
-    write(probe.folder / "attr/apparmor", {"current": "docker-default (enforce)"})
+    write(Path(probe.folder) / "attr/apparmor", {"current": "docker-default (enforce)"})
     rows = host_rows(probe)
     assert rows["devices"] == "/dev/extra,a *:* rwm"
     assert (rows["init"], rows["apparmor"]) == ("true", "docker-default")
-    write(probe.folder / "attr/apparmor", {"current": "rootlesskit (unconfined)"})
+    write(Path(probe.folder) / "attr/apparmor", {"current": "rootlesskit (unconfined)"})
     assert host_rows(probe)["apparmor"] == "none"
 
 
@@ -251,7 +251,7 @@ def test_a_program_with_another_environment_shows(probe: HostProbe) -> None:
 
 
 def test_the_program_is_the_oldest_child(probe: HostProbe) -> None:
-    (probe.folder / "task" / str(PID) / "children").write_text(f"50 {CHILD} ")
+    (Path(probe.folder) / "task" / str(PID) / "children").write_text(f"50 {CHILD} ")
     process(probe.proc, 50, cpus="0")  # an orphan with a number that was free again
     write(probe.proc / "50", {"stat": "50 (a) b) S " + " ".join(["99"] * 19)})
     assert host_rows(probe)["gomaxprocs"] == "2"
@@ -260,7 +260,7 @@ def test_the_program_is_the_oldest_child(probe: HostProbe) -> None:
 def test_another_users_container_shows_what_everybody_may_see(probe: HostProbe) -> None:
     everything = host_rows(probe)
     for path in ("environ", "ns", "root"):
-        (probe.folder / path).rename(probe.folder / f"hidden-{path}")
+        (Path(probe.folder) / path).rename(Path(probe.folder) / f"hidden-{path}")
     gone = everything.keys() - host_rows(probe).keys()
     assert gone == {
         "agent.settings",

@@ -59,7 +59,7 @@ class Group:
         return none if limit_of(best.removesuffix(_OF_A_PARENT)) >= _NO_LIMIT else best
 
 
-def cgroup_rows(cgroup_file: Path, root: Path) -> Rows:
+def cgroup_rows(cgroup_file: Path | str, root: Path) -> Rows:
     """Row id to what the groups named in ``/proc/PID/cgroup`` say; None: no such file. ``root``: /sys/fs/cgroup.
 
     Raises FileNotFoundError when there is no such group (any more).
@@ -70,7 +70,7 @@ def cgroup_rows(cgroup_file: Path, root: Path) -> Rows:
     return _v1_rows(groups) if version == "v1" else _v2_rows(groups["memory"])
 
 
-def cgroup_groups(cgroup_file: Path, root: Path) -> tuple[str, dict[str, Group]]:
+def cgroup_groups(cgroup_file: Path | str, root: Path) -> tuple[str, dict[str, Group]]:
     """The cgroup version, and the group of each controller that we read."""
     version, groups = _groups_of(read_text(cgroup_file), root)
     return version, dict(groups)
@@ -89,7 +89,7 @@ def _groups_of(text: str, root: Path) -> tuple[str, dict[str, Group]]:
     return "v1", groups
 
 
-def device_rules(cgroup_file: Path, root: Path) -> list[str]:
+def device_rules(cgroup_file: Path | str, root: Path) -> list[str]:
     """What a version 1 group may do with devices beyond the usual; version 2 has a program that no file shows."""
     version, groups = cgroup_groups(cgroup_file, root)
     text = groups["devices"].text("devices.list") if version == "v1" and "devices" in groups else None

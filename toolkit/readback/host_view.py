@@ -52,15 +52,15 @@ class HostProbe:
     other_pid: int = 0
     cgroup_version: str = "1"
 
-    @property
-    def folder(self) -> Path:
+    @cached_property
+    def folder(self) -> str:
         """Of the first process, in /proc."""
-        return self.proc / str(self.pid)
+        return f"{self.proc}/{self.pid}"
 
     @cached_property
     def program(self) -> str:
         """The folder of the agent's oldest child (orphans that it adopts are younger); ValueError without a child."""
-        children = [f"{self.proc}/{child}" for child in _children(f"{self.folder}")]
+        children = [f"{self.proc}/{child}" for child in _children(self.folder)]
         return children[0] if len(children) == 1 else min(children, key=_start_ticks)
 
     @cached_property
@@ -104,26 +104,26 @@ def _collect(rows: Rows, read: Callable[[], Rows]) -> None:
 
 
 def _cgroup_rows(probe: HostProbe) -> Rows:
-    return cgroup_rows(probe.folder / "cgroup", probe.cgroup_root)
+    return cgroup_rows(f"{probe.folder}/cgroup", probe.cgroup_root)
 
 
 def _mount_rows(probe: HostProbe) -> Rows:
-    return mount_rows(probe.folder / "mountinfo")
+    return mount_rows(f"{probe.folder}/mountinfo")
 
 
 def _device_rows(probe: HostProbe) -> Rows:
-    found = device_nodes(probe.folder / "root") + device_rules(probe.folder / "cgroup", probe.cgroup_root)
+    found = device_nodes(f"{probe.folder}/root") + device_rules(f"{probe.folder}/cgroup", probe.cgroup_root)
     return {"devices": ",".join(sorted(found)) or "none"}
 
 
 def _namespace_rows(probe: HostProbe) -> Rows:
-    other = read_namespaces(probe.proc / str(probe.other_pid)) if probe.other_pid else None
+    other = read_namespaces(f"{probe.proc}/{probe.other_pid}") if probe.other_pid else None
     found = judge(read_namespaces(probe.folder), own_namespaces(probe.proc), other, probe.cgroup_version)
     return {"namespaces": found}
 
 
 def _environment_rows(probe: HostProbe) -> Rows:
-    entries = _environ(f"{probe.folder}")
+    entries = _environ(probe.folder)
     return {
         "environment": ",".join(sorted(names(entries))),
         "environment.values": values_digest(entries),
@@ -158,7 +158,7 @@ def _agent_rows(probe: HostProbe) -> Rows:
     status = status_fields(f"{probe.folder}/status")
     first = status["Name"] == AGENT_NAME and status["NSpid"].split()[-1] == "1"
     return {
-        "agent.affinity": _threads_affinity([f"{probe.folder}"]),
+        "agent.affinity": _threads_affinity([probe.folder]),
         "init": "false" if first else "true",
         "apparmor": _apparmor(probe),
         "user": _user(probe.folder, status),
@@ -168,11 +168,11 @@ def _agent_rows(probe: HostProbe) -> Rows:
 
 def _apparmor(probe: HostProbe) -> str:
     """The profile that confines it; a profile that only complains is named with that word, as the kernel does."""
-    path = probe.folder / "attr/apparmor/current"
+    path = Path(f"{probe.folder}/attr/apparmor/current")
     if not path.exists():  # before Linux 5.8 one file serves all security modules
         if not _apparmor_is_on():
             return "none"
-        path = probe.folder / "attr/current"
+        path = Path(f"{probe.folder}/attr/current")
     try:
         text = read_text(path).strip("\0\n ")
     except OSError as problem:
@@ -197,16 +197,16 @@ def _status_rows(status: dict[str, str]) -> Rows:
     }
 
 
-def _user(folder: Path, status: dict[str, str]) -> str:
+def _user(folder: str, status: dict[str, str]) -> str:
     """As the container's own user namespace names it: a rootless engine maps its users to subordinate ones."""
-    uid = _inside(status["Uid"].split()[1], folder / "uid_map")
-    gids, groups = folder / "gid_map", status.get("Groups", "").split()
+    uid = _inside(status["Uid"].split()[1], f"{folder}/uid_map")
+    gids, groups = f"{folder}/gid_map", status.get("Groups", "").split()
     gid = _inside(status["Gid"].split()[1], gids)
     extra = "".join(f"+{group}" for group in (_inside(one, gids) for one in groups) if group != gid)
     return f"{uid}:{gid}{extra}"
 
 
-def _inside(outside: str, id_map: Path) -> str:
+def _inside(outside: str, id_map: str) -> str:
     """An id of ours as the map (user_namespaces(7): first inside, first outside, count) names it; itself if unmapped.
 
     Every kernel with user namespaces has the file, and without a namespace of its own a process has the identity in it.

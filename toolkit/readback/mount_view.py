@@ -38,7 +38,7 @@ class _Mount:
         return self.kind == "tmpfs" and self.root == "/"
 
 
-def mount_rows(mountinfo: Path) -> dict[str, str | None]:
+def mount_rows(mountinfo: Path | str) -> dict[str, str | None]:
     """What is mounted where, and how. Of several mounts at one point the last made counts."""
     return dict(_rows_of(read_text(mountinfo)))
 
@@ -64,7 +64,7 @@ def _rows_of(mountinfo: str) -> dict[str, str | None]:
     }
 
 
-def device_nodes(root: Path) -> list[str]:
+def device_nodes(root: Path | str) -> list[str]:
     """Nodes, pipes and sockets below a container's ``/dev`` that not every container has. ``root``: /proc/PID/root.
 
     Raises PermissionError when it is another user's and we are not root.
@@ -72,7 +72,7 @@ def device_nodes(root: Path) -> list[str]:
     return sorted(_nodes(root, "/dev"))
 
 
-def _nodes(root: Path, folder: str) -> Iterator[str]:
+def _nodes(root: Path | str, folder: str) -> Iterator[str]:
     with os.scandir(f"{root}{folder}") as entries:
         for entry in entries:
             name = f"{folder}/{entry.name}"

@@ -30,7 +30,7 @@ def own_namespaces(proc: Path = Path("/proc")) -> dict[str, str]:
     return read_namespaces(proc / "self")
 
 
-def read_namespaces(process: Path) -> dict[str, str]:
+def read_namespaces(process: Path | str) -> dict[str, str]:
     """Of a process by its folder in /proc. Raises PermissionError when they are another user's and we are not root."""
     found = {}
     for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"):
