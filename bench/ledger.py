@@ -129,6 +129,7 @@ def main() -> int:
         samples = costs(watch, pids, options.rounds, options.seed)
     middles = {name: quantile(values, 0.5) for name, values in samples.items()}
     share = middles[WHOLE] / WINDOW_SECONDS
+    share_of_peer = middles[WHOLE] / middles["psutil script"]
     report = Report(
         name="ledger",
         title="The host's look at a launch, once a window",
@@ -149,6 +150,7 @@ def main() -> int:
             "The engine's own time for two inspects is not in it.",
             "The limit is ours: the agent's own at 1 Hz, since the design names none for the host's look.",
             "The psutil script knows neither cgroups nor pressure, interrupts or constraints: it gathers less.",
+            f"How fast this machine is differs by the hour; the look costs {share_of_peer:.2f} times the psutil script.",
         ],
         samples={f"{name} cpu_seconds": [round(value, 6) for value in values] for name, values in samples.items()},
     )
