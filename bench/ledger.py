@@ -150,7 +150,7 @@ def main() -> int:
             "The engine's own time for two inspects is not in it.",
             "The limit is ours: the agent's own at 1 Hz, since the design names none for the host's look.",
             "The psutil script knows neither cgroups nor pressure, interrupts or constraints: it gathers less.",
-            f"How fast this machine is differs by the hour; the look costs {share_of_peer:.2f} times the psutil script.",
+            f"Machines and hours differ: the look costs {share_of_peer:.2f} times the psutil script.",
         ],
         samples={f"{name} cpu_seconds": [round(value, 6) for value in values] for name, values in samples.items()},
     )
