@@ -27,6 +27,7 @@ from toolkit.engine.port import LABEL_CPUS, LABEL_ROLE, LABEL_RUN
 from toolkit.fetch.store import Store
 from toolkit.launch.containers import COMPOSE_GAPS, Wiring, backend_container, sdk_container
 from toolkit.lease import lease
+from toolkit.lock import read_lock
 from toolkit.model.plan import CellPlan
 from toolkit.plan import Choice
 from toolkit.render.project import built_images, cell_folder, named_images
@@ -74,9 +75,8 @@ class Finished:
 
 
 def built(engine: DockerEngine, choice: Choice) -> BuiltSet:
-    options = BuildOptions(allow_relock=False)
     return ensure_images(
-        engine, load_catalogue(), sdk=choice.sdk, backend=choice.backend, store=Store.open(), options=options
+        engine, load_catalogue(), sdk=choice.sdk, backend=choice.backend, store=Store.open(), options=BuildOptions()
     )
 
 
@@ -164,6 +164,9 @@ def test_golden_files_name_the_images_that_todays_sources_build(
     cell: CellPlan, choice: Choice, engine: DockerEngine
 ) -> None:
     images = built(engine, choice)
+    # Compilers that were locked anew leave the images as they were; another base does not.
+    if images.base.identity.diff_ids[0] != f"sha256:{read_lock().base.layer_sha256}":
+        pytest.skip("no package source of this host has the locked base any more: another one stands in for it")
     names = named_images(cell_folder(GOLDEN, cell))
     assert names == built_images((images.sdk, images.backend)), "run scripts/update_compose.py"
 

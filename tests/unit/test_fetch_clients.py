@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.debs import deb_bytes
 from toolkit.errors import InputMismatch, InputUnavailable, UsageError
 from toolkit.fetch import gomod, inputs
 from toolkit.fetch.apt import Apt
@@ -85,25 +86,15 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mirror"
 
 
-def deb_bytes(folder: Path, name: str, depends: str = "") -> bytes:
-    """A package as small as can be; only its control fields are read here."""
-    import io
-    import tarfile
-
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        text = f"Package: {name}\nVersion: 1\nArchitecture: amd64\nDepends: {depends}\n".encode()
-        info = tarfile.TarInfo("./control")
-        info.size = len(text)
-        tar.addfile(info, io.BytesIO(text))
-    content = buffer.getvalue()
-    data = b"!<arch>\n" + f"{'control.tar':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content
+def deb(folder: Path, name: str, depends: str = "") -> bytes:
+    """Version 1 of a package, in the stand-in's mirror."""
+    data = deb_bytes(name, depends=depends)
     (folder / f"{name}=1.deb").write_bytes(data)
     return data
 
 
 def test_pinned_packages_are_brought_and_verified(store: Store, mirror: Path) -> None:
-    rows = (locked("a", deb_bytes(mirror, "a")), locked("b", deb_bytes(mirror, "b")))
+    rows = (locked("a", deb(mirror, "a")), locked("b", deb(mirror, "b")))
     said: list[str] = []
     inputs.fetch_debs(store, BaseLock(rows), offline=False, report=said.append)
     assert all(store.has(row.sha256) for row in rows)
@@ -113,7 +104,7 @@ def test_pinned_packages_are_brought_and_verified(store: Store, mirror: Path) ->
 
 
 def test_apt_works_in_folders_of_the_store(store: Store, mirror: Path, tmp_path: Path) -> None:
-    inputs.fetch_debs(store, BaseLock((locked("a", deb_bytes(mirror, "a")),)), offline=False, report=lambda _: None)
+    inputs.fetch_debs(store, BaseLock((locked("a", deb(mirror, "a")),)), offline=False, report=lambda _: None)
     config = (store.root / "apt" / "apt.conf").read_text()
     assert f'Dir::State "{store.root}/apt/state"' in config
     assert f'Dir::Cache "{store.root}/apt/cache"' in config
@@ -122,14 +113,14 @@ def test_apt_works_in_folders_of_the_store(store: Store, mirror: Path, tmp_path:
 
 
 def test_a_changed_package_is_refused_by_name(store: Store, mirror: Path) -> None:
-    row = locked("a", deb_bytes(mirror, "a"))
+    row = locked("a", deb(mirror, "a"))
     (mirror / "a=1.deb").write_bytes((mirror / "a=1.deb").read_bytes() + b"\n")
     with pytest.raises(InputMismatch, match=r"a_1_amd64\.deb"):
         inputs.fetch_debs(store, BaseLock((row,)), offline=False, report=lambda _: None)
 
 
 def test_a_vanished_package_is_told_apart_from_one_that_only_did_not_come(store: Store, mirror: Path) -> None:
-    here, gone = locked("a", deb_bytes(mirror, "a")), locked("gone", b"x")
+    here, gone = locked("a", deb(mirror, "a")), locked("gone", b"x")
     with pytest.raises(inputs.Vanished) as caught:
         inputs.fetch_debs(store, BaseLock((here, gone)), offline=False, report=lambda _: None)
     assert caught.value.files == ("gone_1_amd64.deb",)
@@ -180,7 +171,7 @@ def test_the_compilers_are_locked_with_all_they_need_less_what_the_base_has(
 ) -> None:
     needs = {"gcc": "libc6, binutils", "g++": "gcc", "cmake": "procps", "dash": "", "ninja-build": "", "binutils": ""}
     for name, depends in {**needs, "libc6": "", "procps": ""}.items():
-        deb_bytes(mirror, name, depends)
+        deb(mirror, name, depends)
     monkeypatch.setenv("RESOLVED", " ".join((*needs, "libc6", "procps")))
     lock = inputs.lock_native(store, BaseLock((locked("libc6", b""),)), report=lambda _: None)
     assert [row.name for row in lock.packages] == ["binutils", "cmake", "dash", "g++", "gcc", "ninja-build"]

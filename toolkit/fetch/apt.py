@@ -2,23 +2,26 @@
 of ours.
 
 So neither root nor an earlier ``apt-get update`` is needed, and nothing on the host changes. apt only fetches and
-checks
-signatures; what it brought is compared with the lock by the caller.
+checks signatures; what it brought is compared with the lock by the caller.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from toolkit.errors import InputUnavailable
 from toolkit.fetch.clients import Outcome, run
 
 _FETCH_SECONDS = 300.0
 _ATTEMPTS = 3
+_HELPER_FOLDER = "/usr/lib/apt"  # where Debian keeps apt-helper, off the PATH
+
+_NOT_FOUND = re.compile(r"Version '([^']+)' for '([^']+)' was not found")
 
 # The host's hooks (command-not-found, package kits) and extra indices are none of our business.
 _CONFIG = """
@@ -47,6 +50,11 @@ def resolved(said: str) -> list[str]:
     names = (line.split()[1] for line in said.splitlines() if line.startswith("'"))
     parts = (unquote(name).split("_") for name in names)
     return [f"{part[0]}={part[1]}" for part in parts]
+
+
+def unlisted(said: str) -> list[str]:
+    """``name=version`` of each version that apt says no source lists."""
+    return [f"{name}={version}" for version, name in _NOT_FOUND.findall(said)]
 
 
 class Apt:
@@ -99,10 +107,52 @@ class Apt:
         before = set(folder.iterdir())
         outcome = self._apt(["download", *wanted], folder)
         if not outcome.ok and len(wanted) > 1:
-            # One missing version fails the whole request before anything is fetched: ask one by one.
+            self._download_what_there_is(list(wanted), outcome, folder)
+        return sorted(path for path in set(folder.iterdir()) - before if path.suffix == ".deb")
+
+    def _download_what_there_is(self, wanted: list[str], outcome: Outcome, folder: Path) -> None:
+        """One missing version fails a whole request before anything is fetched: ask without those that apt named.
+
+        Where it names none, one by one.
+        """
+        while not outcome.ok and (named := set(unlisted(outcome.text)) & set(wanted)):
+            wanted = [wish for wish in wanted if wish not in named]
+            if not wanted:
+                return
+            outcome = self._apt(["download", *wanted], folder)
+        if not outcome.ok:
             for wish in wanted:
                 self._apt(["download", wish], folder)
-        return sorted(path for path in set(folder.iterdir()) - before if path.suffix == ".deb")
+
+    def superseded(self, package: str, filename: str, sha256: str, folder: Path) -> Path | None:
+        """A version that no index lists any more, from the pool folders of those that are listed; None if it is gone.
+
+        Archives take a package out of their index at once and out of their pool days or months later (Debian's "stay
+        of execution", in the manual of dak). apt's own downloader brings it and holds it against the digest.
+        """
+        helper = shutil.which("apt-helper", path=os.pathsep.join((os.environ.get("PATH", os.defpath), _HELPER_FOLDER)))
+        if helper is None:
+            return None
+        folder.mkdir(exist_ok=True)
+        target = folder / filename
+        for place in self._pool_folders(package):
+            arguments = ["download-file", f"{place}/{quote(filename)}", str(target), f"SHA256:{sha256}"]
+            if self._run(helper, arguments, folder).ok and target.is_file():
+                return target
+        return None
+
+    def _pool_folders(self, package: str) -> list[str]:
+        """The URIs of the folders where the listed versions of a package lie, without doubles."""
+        self._update()
+        listed = self._run("apt-cache", ["madison", package], self._root).stdout.decode("utf-8", "replace")
+        rows = [[part.strip() for part in line.split("|")] for line in listed.splitlines()]
+        found: dict[str, None] = {}
+        for version in dict.fromkeys(row[1] for row in rows if len(row) > 2 and row[0] == package):
+            said = self._apt(["download", "--print-uris", f"{package}={version}"], self._root).stdout
+            for line in said.decode("utf-8", "replace").splitlines():
+                if line.startswith("'"):
+                    found[line.split("'")[1].rpartition("/")[0]] = None
+        return list(found)
 
     def _update(self) -> None:
         if self._updated:
@@ -126,12 +176,9 @@ class Apt:
         self._updated = True
 
     def _apt(self, arguments: list[str], cwd: Path) -> Outcome:
+        return self._run("apt-get", ["-q", *arguments], cwd, attempts=_ATTEMPTS if arguments[0] == "update" else 1)
+
+    def _run(self, program: str, arguments: list[str], cwd: Path, *, attempts: int = 1) -> Outcome:
         env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-        command = ["apt-get", "-q", "-c", str(self._root / "apt.conf"), *arguments]
-        return run(
-            command,
-            env=env,
-            cwd=cwd,
-            timeout_seconds=_FETCH_SECONDS,
-            attempts=_ATTEMPTS if arguments[0] == "update" else 1,
-        )
+        command = [program, "-c", str(self._root / "apt.conf"), *arguments]
+        return run(command, env=env, cwd=cwd, timeout_seconds=_FETCH_SECONDS, attempts=attempts)

@@ -50,7 +50,7 @@ def refuse_offline(rows: Sequence[LockedFile], offline: bool) -> None:
 
 
 def fetch_debs(store: Store, lock: BaseLock | NativeLock, *, offline: bool, report: Report) -> None:
-    """Bring a lock's packages. Raises Vanished (the mirror has other versions), InputMismatch, InputUnavailable."""
+    """Bring a lock's packages. Raises Vanished (gone from index and pool), InputMismatch, InputUnavailable."""
     rows = missing(store, lock.packages)
     refuse_offline(rows, offline)
     if not rows:
@@ -62,10 +62,10 @@ def fetch_debs(store: Store, lock: BaseLock | NativeLock, *, offline: bool, repo
             deb.control(path)["Package"]: path
             for path in apt.download_all([f"{row.name}={row.version}" for row in rows], folder / "debs")
         }
-        gone = [row for row in rows if row.name not in found]
         for row in rows:
             if row.name in found:
                 store.add_file(found[row.name], row.sha256, row.filename)
+        gone = [row for row in rows if row.name not in found and not _from_pool(apt, store, row, folder, report)]
         for row in gone:
             if apt.knows(row.name, row.version):
                 raise InputUnavailable(
@@ -75,6 +75,16 @@ def fetch_debs(store: Store, lock: BaseLock | NativeLock, *, offline: bool, repo
                 )
         if gone:
             raise Vanished(tuple(row.filename for row in gone))
+
+
+def _from_pool(apt: Apt, store: Store, row: LockedFile, folder: Path, report: Report) -> bool:
+    """Bring a package that was superseded where the archive's pool still has it; False if it has not."""
+    path = apt.superseded(row.name, row.filename, row.sha256, folder / "superseded")
+    if path is None:
+        return False
+    store.add_file(path, row.sha256, row.filename)
+    report(f"fetch: {row.filename} is superseded; the pool of a package source still has it")
+    return True
 
 
 def lock_debs(store: Store, *, report: Report) -> BaseLock:
