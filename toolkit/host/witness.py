@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.host.kernelfs import read_small
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.model.evidence import NANOSECONDS, Finding, Sample
 
@@ -123,20 +124,20 @@ def _below(agent: psutil.Process) -> tuple[list[psutil.Process], int]:
         members = _cgroup_members(agent.pid)
     except OSError:
         return agent.children(recursive=True), 0
-    parents: dict[int, list[psutil.Process]] = {}
+    parents: dict[int, list[int]] = {}
     for pid in members:
-        with suppress(psutil.Error):
-            process = psutil.Process(pid)
-            parents.setdefault(process.ppid(), []).append(process)
+        with suppress(OSError, ValueError, IndexError):
+            stat = read_small(f"/proc/{pid}/stat")  # proc(5): behind the name come the state and the parent
+            parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(pid)
     inside = set(members)
-    intruders = sum(
-        process.pid != agent.pid for ppid, found in parents.items() if ppid not in inside for process in found
-    )
+    intruders = sum(pid != agent.pid for ppid, pids in parents.items() if ppid not in inside for pid in pids)
     found, next_up = [], [agent.pid]
     while next_up:
         children = parents.pop(next_up.pop(), [])
-        found += children
-        next_up += [child.pid for child in children]
+        next_up += children
+        for child in children:
+            with suppress(psutil.Error):
+                found.append(psutil.Process(child))
     return found, intruders
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from toolkit.host.kernelfs import read_text
+from toolkit.host.kernelfs import read_small, read_text
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 
 _NO_LIMIT = 1 << 62
@@ -174,6 +174,6 @@ def _list(text: str | None) -> str | None:
 
 def _text(folder: Path, name: str) -> str | None:
     try:
-        return read_text(f"{folder}/{name}").strip()
+        return read_small(f"{folder}/{name}").strip()
     except FileNotFoundError:
         return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from toolkit.host.kernelfs import read_bytes, read_text
+from toolkit.host.kernelfs import read_bytes, read_small, read_text
 from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.readback.cgroup_view import cgroup_rows, device_rules
 from toolkit.readback.environment import AGENT_SETTINGS, entries_digest, names, value_of, values_digest
@@ -150,7 +150,7 @@ def _resolver_rows(probe: HostProbe) -> Rows:
 
 def status_fields(path: str) -> dict[str, str]:
     """``/proc/PID/status`` as a mapping."""
-    pairs = (line.split(":", 1) for line in read_text(path).splitlines() if ":" in line)
+    pairs = (line.split(":", 1) for line in read_small(path).splitlines() if ":" in line)
     return {name: value.strip() for name, value in pairs}
 
 
@@ -224,7 +224,7 @@ def _children(folder: str) -> list[int]:
     found: list[int] = []
     for task in sorted(os.listdir(f"{folder}/task")):  # noqa: PTH208 (names alone are wanted)
         with suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, read_text(f"{folder}/task/{task}/children").split())
+            found += map(int, read_small(f"{folder}/task/{task}/children").split())
     return found
 
 
@@ -258,7 +258,7 @@ def _threads_affinity(folders: list[str]) -> str:
     for folder in folders:
         for task in sorted(os.listdir(f"{folder}/task")):  # noqa: PTH208 (names alone are wanted)
             with suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended runs nowhere
-                told.setdefault(_allowed(read_text(f"{folder}/task/{task}/status")), task)
+                told.setdefault(_allowed(read_small(f"{folder}/task/{task}/status")), task)
     lists = {_list(text): thread for text, thread in reversed(told.items())}
     if not lists:
         raise LookupError("no thread")
