@@ -129,6 +129,18 @@ def test_a_model_that_changed_after_it_was_hashed_is_not_held(tmp_path: Path) ->
         hold(path, wanted)
 
 
+def test_a_model_is_held_only_when_a_write_would_give_it_another_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of files advances in steps of some milliseconds: a write within the same step changed no mark."""
+    path = gguf(tmp_path)
+    now = path.stat().st_ctime_ns
+    steps = iter([now, now, now + 4_000_000])
+    monkeypatch.setattr("toolkit.fetch.own_model.time.clock_gettime_ns", lambda _clock: next(steps))
+    assert still(hold(path, read_model(path)))
+    assert list(steps) == []
+
+
 @pytest.mark.parametrize("change", ["write", "replace", "remove", "swap the link"])
 def test_a_held_model_is_known_to_be_another_after(tmp_path: Path, change: str) -> None:
     path = gguf(tmp_path)

@@ -1,13 +1,16 @@
 """A model file of the user's own (``--model FILE.gguf``): hashed, so that a manifest can name it by its bytes.
 
 A container gets the file itself, so its bytes could change after they were hashed: ``hold`` hashes them again when
-everything is ready to start, and remembers what the file system says of the file; ``still`` asks that again.
+everything is ready to start, and remembers what the file system says of the file; ``still`` asks that again. Kernels
+before 6.13 stamp a change with a clock that advances some 250 times a second: ``hold`` waits until that has gone on, or
+a write within the same step would leave the file's times as they were.
 """
 
 from __future__ import annotations
 
 import re
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from toolkit.model.plan import ModelFile
 
 _MAGIC = b"GGUF"  # the first four bytes (ggml's docs/gguf.md)
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
+_FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, which time does not name (linux/time.h)
+_LONGEST_STEP_SECONDS = 0.05  # of the clock of files: 10 ms at 100 Hz, the least that kernels have
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def hold(path: Path, wanted: ModelFile) -> HeldModel:
     """The file as it is now. Raises InputMismatch when it is no longer what was planned with, UsageError."""
     found = path.resolve()
     before = _marks(found)
+    _await_next_step(before)
     if read_model(found).sha256 != wanted.sha256 or _marks(found) != before:
         raise InputMismatch(
             f"--model {path} changed while the launch was prepared",
@@ -75,6 +81,13 @@ def hold(path: Path, wanted: ModelFile) -> HeldModel:
             "let it be while it is measured, and launch again",
         )
     return HeldModel(found, before)
+
+
+def _await_next_step(marks: tuple[int, ...]) -> None:
+    """Until a change would get another time than these. A file of a machine whose clock is ahead is not waited for."""
+    limit = time.monotonic() + _LONGEST_STEP_SECONDS
+    while marks and time.clock_gettime_ns(_FILE_CLOCK) <= max(marks[-2:]) and time.monotonic() < limit:
+        time.sleep(0.001)
 
 
 def still(held: HeldModel) -> bool:
