@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from toolkit.engine.fake import FakeEngine
 from toolkit.errors import EngineError
@@ -34,6 +35,16 @@ _TINY_PROGRAMS = ("sh", "cat", "sleep", "id", "ls", "env", "head", "tail")
 LAB_PROGRAM = os.environ.get("REPRO_LAB_VM", "")
 
 _cannot_run: dict[str, str] = {}
+
+# What lets a change in is the same on every machine and each time: the same examples, and no clock in them.
+# --hypothesis-profile=explore looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
+
+# Servers of ours listen on loopback: a proxy of whoever runs the tests does not reach them.
+for _name in ("NO_PROXY", "no_proxy"):
+    os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1", "localhost")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

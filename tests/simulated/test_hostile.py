@@ -23,7 +23,7 @@ from toolkit.schemas import problems
 from toolkit.verify.report import EXIT_CODES
 from toolkit.verify.run import Question, verify
 
-SECONDS = 20
+SECONDS = 800
 MEMORY_BYTES = 150 * 1024**2
 CASES = cases()
 
@@ -52,7 +52,7 @@ def run(path: Path, options: list[str]) -> tuple[subprocess.CompletedProcess[str
         "sys.exit(done.returncode)\n"
     )
     command = [sys.executable, "-c", measured, program, "verify", str(path), "--json", *options]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=6 * SECONDS)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS)
     text, _newline, memory = done.stderr.strip().rpartition("\n")
     return subprocess.CompletedProcess(command, done.returncode, done.stdout, text), int(memory) * 1024
 

@@ -53,7 +53,7 @@ from toolkit.seal import read_json, read_plan
 from toolkit.verify.report import Refused
 from toolkit.verify.run import Question, verify
 
-SECONDS = 20
+SECONDS = 800
 MEMORY_BYTES = 256 * 1024**2
 """What any command may take for an archive of this size; verification has 150 MiB (test_hostile.py)."""
 
@@ -100,7 +100,7 @@ def repro(*arguments: str, **environment_: str) -> subprocess.CompletedProcess[s
     with tempfile.NamedTemporaryFile("r") as peak:
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, peak.name, sys.executable, "-m", "toolkit", *arguments],
-            check=False, capture_output=True, text=True, timeout=6 * SECONDS,
+            check=False, capture_output=True, text=True, timeout=SECONDS,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment_},
         )  # fmt: skip
         assert int(peak.read()) <= MEMORY_BYTES
@@ -685,11 +685,11 @@ def test_120_a_memory_node_that_is_not_here_is_a_difference_that_is_shown(made: 
     from toolkit.host.topology import read_topology
 
     plan = read_plan(made.folder)
-    plan = replace(plan, cells=tuple(replace(cell, mems="7") for cell in plan.cells))
+    plan = replace(plan, cells=tuple(replace(cell, mems="1000") for cell in plan.cells))
     moved, differences = _placed(plan, read_topology(), "")
-    assert moved.cells[0].mems != "7"
+    assert moved.cells[0].mems != "1000"
     assert [(one.what, one.meaning) for one in differences] == [("placement", "explanatory")]
-    assert "node 7" in differences[0].original
+    assert "node 1000" in differences[0].original
     with pytest.raises(HostUnfit):
         _placed(plan, read_topology(), "4095")
 

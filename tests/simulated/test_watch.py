@@ -48,9 +48,9 @@ def _own_cpus() -> Iterator[None]:
     os.sched_setaffinity(0, former)
 
 
-def begun(runs: Path) -> RunFolder:
+def begun(runs: Path, **changes: Any) -> RunFolder:
     """A run of two launches of a living command, of which none has begun."""
-    folder = unsealed_run(runs, launches=2, duration_seconds=23.0, load=LOAD)
+    folder = unsealed_run(runs, launches=2, duration_seconds=23.0, load=LOAD, **changes)
     shutil.rmtree(folder.path / "attempts")
     (folder.path / ".owner.json").write_text(json.dumps(asdict(current_owner())))
     return folder
@@ -211,9 +211,10 @@ def test_damaged_files_are_said_and_followed_past(
 
 
 def test_it_moves_to_the_housekeeping_cpus_of_a_run_that_goes_on(tmp_path: Path) -> None:
-    folder = begun(tmp_path)
+    cpu = max(os.sched_getaffinity(0))
+    folder = begun(tmp_path, housekeeping_cpus=str(cpu))
     watch._stand_aside(RunFollower(folder))
-    assert os.sched_getaffinity(0) == {1}
+    assert os.sched_getaffinity(0) == {cpu}
 
 
 def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("run ")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Traceback" not in err
 
@@ -252,7 +253,7 @@ def test_on_a_terminal_a_block_changes_in_place(tmp_path: Path) -> None:
             break
         text += piece
     os.close(leader)
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     shown = text.decode().replace("\r\n", "\n")
     assert f"{CELL} launch 2/2: valid" in shown
     assert "read-back" in shown

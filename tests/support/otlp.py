@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,15 @@ def _numbers(metric: Any) -> Numbers:
 
 
 @contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of loopback on which nobody listens, kept from everybody else meanwhile; a receiver may listen there."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as gRPC's servers have it
+        one.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1]
+
+
+@contextmanager
 def receiver(port: int = 0, hold: threading.Event | None = None) -> Iterator[Received]:
     """Listen on loopback. ``hold``: answer nothing until it is set."""
     received = Received(hold=hold)
@@ -111,14 +121,14 @@ def receiver(port: int = 0, hold: threading.Event | None = None) -> Iterator[Rec
     class Metrics(MetricsServiceServicer):
         def Export(self, request: Any, context: Any) -> ExportMetricsServiceResponse:  # noqa: N802
             if hold is not None:
-                hold.wait(60)
+                hold.wait(800)
             received.metrics.append(request)
             return ExportMetricsServiceResponse()
 
     class Traces(TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> ExportTraceServiceResponse:  # noqa: N802
             if hold is not None:
-                hold.wait(60)
+                hold.wait(800)
             received.traces.append(request)
             return ExportTraceServiceResponse()
 
@@ -132,4 +142,4 @@ def receiver(port: int = 0, hold: threading.Event | None = None) -> Iterator[Rec
     finally:
         if hold is not None:
             hold.set()
-        server.stop(0).wait(10)
+        server.stop(0).wait(60)

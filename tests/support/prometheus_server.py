@@ -21,8 +21,9 @@ from toolkit.fetch.apt import Apt
 from toolkit.fetch.store import Store
 
 PROGRAMS = ("prometheus", "promtool")
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
 _POLL_SECONDS = 0.1
+_MOST_TRIES = 20
 
 
 def bring(config: pytest.Config) -> Path:
@@ -65,7 +66,7 @@ def _absent(config: pytest.Config, why: str) -> None:
 def promtool_says(folder: Path, exposition: bytes) -> tuple[int, str]:
     """Exit code and words of ``promtool check metrics``: syntax and the conventions for names."""
     command = [str(folder / "promtool"), "check", "metrics"]
-    done = subprocess.run(command, input=exposition, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, input=exposition, capture_output=True, check=False, timeout=600)
     return done.returncode, (done.stdout + done.stderr).decode()
 
 
@@ -77,7 +78,7 @@ class Server:
 
     def ask(self, path: str, **parameters: str) -> Any:
         """One question to its API."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=300).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -103,38 +104,41 @@ class Server:
 @contextmanager
 def serving(programs: Path, target: str, folder: Path, *, interval: str) -> Iterator[Server]:
     """A Prometheus with a data folder and a port of its own, ended by its number."""
-    port = _free_port()
     config = folder / "prometheus.yml"
     config.write_text(
         f"global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\n"
         f"scrape_configs: [{{job_name: repro, static_configs: [{{targets: ['{target}']}}]}}]\n"
     )
-    command = [
-        str(programs / "prometheus"),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
+    command = [str(programs / "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    for _ in range(_MOST_TRIES):
+        port = _free_port()
+        with (folder / "log").open("wb") as log:
+            words = [*command, f"--web.listen-address=127.0.0.1:{port}"]
+            process = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder)
         server = Server(f"http://127.0.0.1:{port}")
-        _await_ready(server, process, folder / "log")
+        if _is_ready(server, process, folder / "log"):
+            break
+    else:
+        raise AssertionError((folder / "log").read_text())
+    try:
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(300)
 
 
-def _await_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _is_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Wait for it; False when somebody else took its port meanwhile."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            if httpx.get(f"{server.url}/-/ready", timeout=5).status_code == 200:
-                return
+            if httpx.get(f"{server.url}/-/ready", timeout=60).status_code == 200:
+                return True
         except httpx.TransportError:
             pass
-        assert process.poll() is None, log.read_text()
+        if process.poll() is not None:
+            assert "address already in use" in log.read_text(), log.read_text()
+            return False
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(_POLL_SECONDS)
 

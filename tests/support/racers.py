@@ -35,8 +35,10 @@ from toolkit.model.cpulist import parse_cpulist
 MACHINE = uniform(4, smt=2).topology()  # CPU n and n + 4 are one core
 CPUS = 8
 AT_ONCE = 100
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 600.0  # a lane that is stuck stays so; that others are quicker, time and again, is no fault of a lane
 LATEST_KILL_SECONDS = 0.5
+_NUMBER_BITS = 22  # the highest number of a process there is (proc(5), pid_max)
+_START = 18  # of the fields after the state: when the process began, in ticks since the boot
 CHOICES: tuple[tuple[Lane, ...], ...] = (
     (Lane("0", idle="4", shared="7"),),
     (Lane("4", shared="3"),),  # the sibling of the one above, asked for by itself
@@ -45,7 +47,7 @@ CHOICES: tuple[tuple[Lane, ...], ...] = (
     (Lane("2,6", shared="3,7"),),
     (Lane("3", idle="7", shared="0"),),
 )
-_SLOT = struct.Struct("i")
+_SLOT = struct.Struct("q")
 
 
 @dataclass
@@ -61,8 +63,8 @@ class Witness:
     def owner(self, cpu: int) -> int:
         return int(_SLOT.unpack_from(self.memory, cpu * _SLOT.size)[0])
 
-    def own(self, cpu: int, pid: int) -> None:
-        _SLOT.pack_into(self.memory, cpu * _SLOT.size, pid)
+    def own(self, cpu: int, mark: int) -> None:
+        _SLOT.pack_into(self.memory, cpu * _SLOT.size, mark)
 
     def _row(self, cpu: int) -> int:
         return CPUS * _SLOT.size + cpu * self.count
@@ -79,19 +81,28 @@ class Witness:
         return CPUS * _SLOT.size + CPUS * self.count + (3 * index + column) * _SLOT.size
 
     def note(self, index: int, column: int, value: int) -> None:
-        """Of each process: 0 its number, 1 whether it is inside (1) or was (2), 2 what it must not have seen."""
+        """Of each process: 0 its mark, 1 whether it is inside (1) or was (2), 2 what it must not have seen."""
         _SLOT.pack_into(self.memory, self._cell(index, column), value)
 
     def noted(self, index: int, column: int) -> int:
         return int(_SLOT.unpack_from(self.memory, self._cell(index, column))[0])
 
 
-def alive(pid: int) -> bool:
-    """Whether it runs: one that was killed is a zombie until its parent has looked."""
+def mark_of(pid: int) -> int:
+    """Number and start of a process in one number: a busy machine gives the number of a dead one to somebody else.
+
+    0 for one that does not run: one that was killed is a zombie until its parent has looked.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] not in b"ZX"
+        state, *rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
     except OSError:
-        return False
+        return 0
+    return 0 if state in (b"Z", b"X") else int(rest[_START]) << _NUMBER_BITS | pid
+
+
+def alive(mark: int) -> bool:
+    """Whether that very process runs."""
+    return mark != 0 and mark_of(mark & (1 << _NUMBER_BITS) - 1) == mark
 
 
 def doomed(index: int) -> bool:
@@ -115,11 +126,11 @@ def race(index: int, witness: Witness, seed: int, blind: bool) -> None:
     with lease_first(lanes, FakeEngine(), wait_seconds=WAIT_SECONDS, topology=machine) as chosen:
         witness.note(index, 1, 1)
         stay(last_step == 0)
-        lane, me = lanes[chosen], os.getpid()
+        lane, me = lanes[chosen], mark_of(os.getpid())
         cores = {cpu for one in parse_cpulist(lane.cpus) for cpu in MACHINE.core_of(one)}
         beside = set(parse_cpulist(lane.shared)) - cores
         wrong = sum(_intruders(cpu, witness) for cpu in cores)
-        wrong += sum(alive(witness.owner(cpu)) for cpu in beside if witness.owner(cpu))
+        wrong += sum(alive(witness.owner(cpu)) for cpu in beside)
         for cpu in cores:
             witness.own(cpu, me)
         for cpu in beside:
@@ -143,9 +154,8 @@ def stay(here: bool) -> None:
 
 
 def _intruders(cpu: int, witness: Witness) -> int:
-    owner = witness.owner(cpu)
     others = [witness.noted(one, 0) for one in witness.standing(cpu)]
-    return (owner != 0 and alive(owner)) + sum(alive(other) for other in others)
+    return alive(witness.owner(cpu)) + sum(alive(other) for other in others)
 
 
 def start(index: int, witness: Witness, seed: int, blind: bool) -> int:
@@ -155,7 +165,7 @@ def start(index: int, witness: Witness, seed: int, blind: bool) -> int:
         return pid
     code = 1
     try:
-        witness.note(index, 0, os.getpid())
+        witness.note(index, 0, mark_of(os.getpid()))
         race(index, witness, seed, blind)
         stay(doomed(index))
         code = 0
@@ -203,7 +213,7 @@ def run(count: int, seed: int, *, blind: bool = False) -> dict[str, object]:
         kill_the_due(living, witness, due, chance)
         time.sleep(chance.random() * 0.02)
     ended = time.monotonic()
-    with lease_first([Lane("0-7")], FakeEngine(), wait_seconds=5, topology=MACHINE):
+    with lease_first([Lane("0-7")], FakeEngine(), wait_seconds=60, topology=MACHINE):
         pass  # raises LaneBusy if any lane is stuck
     return {
         "processes": count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,7 +24,10 @@ from toolkit.catalogue import load_catalogue
 from toolkit.render.templates import render
 from toolkit.resources import images_dir
 
-_READY_SECONDS = 10
+_READY_SECONDS = 120
+_MOST_TRIES = 20
+_FAILED = 1  # as images/backends/*/main.go: a port that is taken
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def need_go() -> str:
@@ -65,7 +69,7 @@ def run_go(go: str, folder: Path, *arguments: str) -> None:
     """One go command; AssertionError with its text when it fails."""
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     done = subprocess.run(
-        [go, *arguments], check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+        [go, *arguments], check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=850
     )
     assert done.returncode == 0, done.stdout + done.stderr  # go test writes what failed to stdout
 
@@ -86,7 +90,7 @@ class Stub:
     def stop(self) -> int:
         """End it as a launch does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(120)
 
     def read(self, kind: str) -> list[dict[str, Any]]:
         """The records of one kind."""
@@ -97,20 +101,30 @@ class Stub:
 @contextlib.contextmanager
 def running_stub(program: Path, folder: Path, **settings: Any) -> Iterator[Stub]:
     """A stub on a free port of the loopback interface (TLS on the next one), stopped at the end."""
+    stub = next(filter(None, (_started(program, folder, settings) for _ in range(_MOST_TRIES))))
+    try:
+        yield stub
+    finally:
+        if stub.process.poll() is None:
+            stub.process.kill()
+        stub.process.wait()
+
+
+def _started(program: Path, folder: Path, settings: dict[str, Any]) -> Stub | None:
+    """One that listens; None when somebody else took one of its ports meanwhile."""
     port = _free_ports()
     config = {"schema": "repro.backend/1", "listen": f"127.0.0.1:{port}", **settings}
     records = folder / f"backend-{port}.records"
     with records.open("wb") as out:
         environment = {"REPRO_BACKEND": json.dumps(config), "REPRO_FD": str(out.fileno())}
         process = subprocess.Popen([program], env=environment, pass_fds=[out.fileno()])
-    stub = Stub(f"http://127.0.0.1:{port}", process, records)
     try:
-        _wait_for_port(port)
-        yield stub
-    finally:
-        if process.poll() is None:
-            process.kill()
+        found = Stub(f"http://127.0.0.1:{port}", process, records) if _listens(process, port) else None
+    except BaseException:
+        process.kill()
         process.wait()
+        raise
+    return found
 
 
 def frames(response: httpx.Response, ending: bytes = b"\n\n") -> Iterator[tuple[bytes, int]]:
@@ -143,23 +157,27 @@ def check_stamps(tokens: list[str], times: list[int], since: int) -> None:
 
 
 def _free_ports() -> int:
-    """A port that is free together with the one above it."""
+    """A port that is free together with the one above it, below those that the kernel gives to whoever connects."""
+    lowest = int(_PORT_RANGE.read_text().split()[0]) if _PORT_RANGE.exists() else 32768
+    chance = random.SystemRandom()
     while True:
-        with socket.socket() as free, socket.socket() as above:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                above.bind(("127.0.0.1", port + 1))
-                return port
+        port = chance.randrange(10_000, max(lowest - 1, 20_000))
+        with socket.socket() as free, socket.socket() as above, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 1))
+            return port
 
 
-def _wait_for_port(port: int) -> None:
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until a program listens there; False when it ended because it could not."""
     end = time.monotonic() + _READY_SECONDS
     while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.01)
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 60) as one:
+            # Where nobody listens a socket can meet itself: the kernel gave it the very port that it asks for.
+            if one.getsockname() != one.getpeername():
+                return True
+        if process.poll() is not None:
+            assert process.returncode == _FAILED, f"{process.args} ended with {process.returncode}"
+            return False
+        assert time.monotonic() < end, f"nothing listens on port {port}"
+        time.sleep(0.01)

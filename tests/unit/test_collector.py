@@ -25,7 +25,7 @@ from toolkit.errors import HostUnfit
 from toolkit.proto.agent_pb2 import Chunk, Directive, Record
 from toolkit.proto.agent_pb2_grpc import CollectorStub
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 120.0
 
 
 class Agent:
@@ -126,10 +126,15 @@ def test_a_refusal_is_told(collector: Collector) -> None:
 
 def test_an_agent_waits_for_its_release(collector: Collector) -> None:
     with agents(collector, "sdk") as (sdk,):
-        threading.Timer(0.3, collector.release, ["sdk"]).start()
-        began = time.monotonic()
+        done: list[str] = []
+
+        def release() -> None:
+            done.append("released")
+            collector.release("sdk")
+
+        threading.Timer(0.3, release).start()
         assert [directive.release for directive in sdk.end()] == [True]
-        assert time.monotonic() - began > 0.2
+        assert done == ["released"], "it did not wait"
         state = collector.state("sdk")
         assert state.closed
         assert not state.broken
@@ -220,18 +225,15 @@ def test_every_record_is_shown_and_a_failing_display_costs_nothing(
 
 
 def test_waiting_has_an_end(collector: Collector) -> None:
-    began = time.monotonic()
     assert not collector.wait(lambda states: states["sdk"].ready, 0.2)
-    assert time.monotonic() - began < 2
 
 
 def test_leaving_does_not_wait_for_an_agent_that_hangs(base: Path) -> None:
-    began = time.monotonic()
     with Collector(folder=SocketFolder([base])) as collector:
         agent = Agent(collector.socket)
         agent.say(*Builder().hello().records())
         assert collector.wait(lambda states: states["sdk"].hello, WAIT_SECONDS)
-    assert time.monotonic() - began < 8
+    # Here, although the agent still has its stream open; it would never end by itself.
     assert list(base.iterdir()) == []
     agent.close()
 
@@ -272,9 +274,19 @@ def test_folders_of_dead_owners_are_swept_and_living_ones_are_not(base: Path) ->
 def test_nothing_spins(collector: Collector) -> None:
     with agents(collector, "sdk", "backend"):
         assert collector.wait(lambda states: all(state.hello for state in states.values()), WAIT_SECONDS)
-        began = time.process_time()
-        time.sleep(1.0)
-        assert time.process_time() - began < 0.1
+        # Something that spins takes its share of each look, however slow or busy the machine; what others do in this
+        # process (a collection of garbage, the end of another test's threads) is over at some time.
+        looks = 0
+        while quiet_share() >= 0.1:
+            looks += 1
+            assert looks < 100, "it spins"
+
+
+def quiet_share() -> float:
+    """CPU time of this process over a fifth of a second in which it does nothing, as a share."""
+    began, used = time.monotonic(), time.process_time()
+    time.sleep(0.2)
+    return (time.process_time() - used) / (time.monotonic() - began)
 
 
 def test_a_process_that_is_held_to_one_cpu_can_collect(base: Path) -> None:
@@ -284,11 +296,11 @@ def test_a_process_that_is_held_to_one_cpu_can_collect(base: Path) -> None:
         "from toolkit.collect.server import Collector; from toolkit.collect.socket_folder import SocketFolder\n"
         "with Collector(folder=SocketFolder([Path(sys.argv[1])])) as c, agents(c, 'sdk') as (a,):\n"
         "    a.say(*Builder().exit(START, 0).records())\n"
-        "    assert c.wait(lambda s: s['sdk'].exit_code == 0, 10)\n"
+        "    assert c.wait(lambda s: s['sdk'].exit_code == 0, 120)\n"
         "    c.release('sdk'); assert [d.release for d in a.end()] == [True]\n"
     )
     root = Path(__file__).resolve().parents[2]
-    subprocess.run([sys.executable, "-c", code, str(base)], check=True, cwd=root, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(base)], check=True, cwd=root, timeout=600)
 
 
 def test_grpc_is_not_imported_before_it_is_needed() -> None:

@@ -6,14 +6,13 @@ checked on an engine (tests/engine/test_compose.py).
 
 from __future__ import annotations
 
-import getpass
 import re
-import socket
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.canaries import own_names
 from toolkit.catalogue import load_catalogue
 from toolkit.cli.render import cells, placement
 from toolkit.launch.containers import Wiring
@@ -53,7 +52,7 @@ def test_the_golden_machine_has_two_cpus_wherever_this_runs() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_path_run_or_host_is_in_a_golden_file(path: Path) -> None:
     text = path.read_text()
-    canaries = [str(ROOT), str(Path.home()), socket.gethostname(), getpass.getuser()]
+    canaries = [str(ROOT), str(Path.home()), *own_names().values()]
     assert not [canary for canary in canaries if len(canary) >= SHORTEST_CANARY and canary in text]
     assert not re.search(r"\d{8}-\d{6}-", text), "a run id"
     assert "org.sealbench.run" not in text

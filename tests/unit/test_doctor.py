@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ TWO_NODES = Topology(tuple(range(8)), {0: (0, 1, 2, 3), 1: (4, 5, 6, 7)}, 8 << 3
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    room = shutil.disk_usage(tmp_path)._replace(free=100 << 30)  # whatever this machine's disk has left
+    monkeypatch.setattr("toolkit.host.checks.tools.shutil.disk_usage", lambda _path: room)
     (tmp_path / "proc").mkdir()
     write(tmp_path, "proc/meminfo", MEMINFO.format(free=4 << 20, swap=0, swap_free=0))
     write(tmp_path, "proc/cpuinfo", f"processor: 0\nflags: fpu {V3}\n\nprocessor: 1\nflags: fpu\n")
@@ -176,6 +179,13 @@ def test_the_governor_is_judged_where_there_is_one(root: Path, governor: str, st
 def test_a_folder_that_is_a_file_cannot_be_written(root: Path) -> None:
     (root / "runs").touch()
     assert findings(root)["disk.runs"].state == "fail"
+
+
+def test_a_disk_with_little_room_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(root)._replace(free=1 << 20)
+    monkeypatch.setattr("toolkit.host.checks.tools.shutil.disk_usage", lambda _path: full)
+    found = findings(root)
+    assert [found[name].state for name in ("disk.store", "disk.runs")] == ["warn", "warn"]
 
 
 def test_a_folder_that_is_not_there_yet_is_judged_by_what_is_above(root: Path) -> None:

@@ -144,18 +144,18 @@ class LostEngine(FakeEngine):
 
 
 def test_a_lost_engines_processes_are_ended(fake_engine: FakeEngine) -> None:
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "3600"])
     member = Member("sdk", "x", (), LostEngine(), started=True, pid=process.pid, born=start_ticks(process.pid))
     member._wait(lambda _code: None)
     pair = Pair(fake_engine, {})
     pair._members["sdk"] = member
     pair.kill_processes()
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(300) == -signal.SIGKILL
     member.engine = fake_engine
 
 
 def test_a_number_that_belongs_to_another_process_now_is_left_alone(fake_engine: FakeEngine) -> None:
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "3600"])
     try:
         pair = Pair(fake_engine, {})
         pair._members["sdk"] = Member("sdk", "x", (), fake_engine, started=True, pid=process.pid, born=1)

@@ -86,7 +86,7 @@ def _hold_and_die(root: Path) -> None:
 def test_a_killed_processs_folder_is_removed_by_the_next(store: Store) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(store.root,))
     process.start()
-    process.join(60)
+    process.join(600)
     assert len(list((store.root / "tmp").iterdir())) == 1
     Store.open(store.root)
     assert list((store.root / "tmp").iterdir()) == []
@@ -123,7 +123,7 @@ def test_two_processes_may_bring_the_same_inputs_at_once(store: Store) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(600)
     assert [process.exitcode for process in processes] == [0, 0]
     for number in range(50):
         store.blob(sha256(f"blob {number}".encode()), "blob")

@@ -102,10 +102,10 @@ def test_waiting_ends_when_the_lane_is_free(fake_engine: FakeEngine) -> None:
         began = time.monotonic()
         with pytest.raises(LaneBusy), lease("0", fake_engine, wait_seconds=0.3):
             pass
-        assert 0.3 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.3
         assert child.stdin is not None
         child.stdin.close()
-        with lease("0", fake_engine, wait_seconds=20):
+        with lease("0", fake_engine, wait_seconds=300):
             pass
 
 
@@ -226,7 +226,7 @@ def test_a_measured_container_occupies_its_siblings(fake_engine: FakeEngine) -> 
 def test_the_holder_is_named_with_what_it_does(fake_engine: FakeEngine) -> None:
     with lease("0-1", fake_engine, topology=SMT), pytest.raises(LaneBusy) as caught, lease("1", fake_engine):
         pass
-    assert re.search(rf"process {os.getpid()} \(user \w+, measures on CPU 0-1,4-5, since [0-9:]+\)", caught.value.cause)
+    assert re.search(rf"process {os.getpid()} \(user \S+, measures on CPU 0-1,4-5, since [0-9:]+\)", caught.value.cause)
     assert "--wait" in caught.value.remedy
 
 
@@ -308,7 +308,7 @@ def test_a_container_of_a_command_that_dies_while_we_wait_is_ended_first(fake_en
             pass
         assert container in fake_engine.containers
         child.kill()
-        with lease("0", fake_engine, wait_seconds=20):
+        with lease("0", fake_engine, wait_seconds=300):
             assert container not in fake_engine.containers
 
 
@@ -319,9 +319,9 @@ def test_after_a_wait_the_leftovers_of_dead_commands_are_looked_for(fake_engine:
         assert child.stdout is not None
         child.stdout.readline()
         options: dict[str, Any] = {"recover": lambda: called.append("recover"), "waiting": lambda _: child.kill()}
-        with lease_first([Lane("0")], fake_engine, wait_seconds=20, **options):
+        with lease_first([Lane("0")], fake_engine, wait_seconds=300, **options):
             assert called == ["recover"]
-    with lease_first([Lane("0")], fake_engine, wait_seconds=20, **options):
+    with lease_first([Lane("0")], fake_engine, wait_seconds=300, **options):
         assert called == ["recover"]
 
 

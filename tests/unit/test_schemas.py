@@ -217,12 +217,12 @@ def test_the_plan_of_every_cell_of_the_catalogue_has_the_published_shape() -> No
     """Also of engines in the SDK's process, which have no backend: an archive of such a run must verify."""
     from toolkit.catalogue import load_catalogue
     from toolkit.cli.render import cells
-    from toolkit.host.topology import place, read_topology
+    from toolkit.host.topology import place
     from toolkit.model.plan import Plan, Turn
 
-    catalogue = load_catalogue()
+    catalogue, placement = load_catalogue(), place(Topology((0, 1), {0: (0, 1)}, 8 << 30), "0")
     for sdk in catalogue.sdks.values():
         for workload, _backends in sdk.workloads:
-            for cell, _choice in cells(catalogue, [sdk.id], workload, place(read_topology(), "0")):
+            for cell, _choice in cells(catalogue, [sdk.id], workload, placement):
                 plan = json.loads(json.dumps(Plan((cell,), (Turn(cell.cell, 1),), 1).to_json()))
                 assert problems(plan, "plan") == [], cell.cell

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.canaries import own_names
 from tests.support.journals import SECOND, START, WALL, backend_journal, cell_plan, launch_journal
 from tests.support.oracle import differences, numbers_of
-from tests.support.otlp import plain, receiver
+from tests.support.otlp import closed_port, plain, receiver
 from tests.unit.test_telemetry_state import MIXED, READBACK, attempt, fed, written
 from toolkit.errors import UsageError
 from toolkit.telemetry import otlp
@@ -38,13 +38,6 @@ def ended(state: LiveState, judged: Judged | None = None) -> LaunchView:
     view = state.view(at)
     assert view is not None
     return view
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def test_every_number_that_arrives_is_the_journals(tmp_path: Path) -> None:
@@ -124,7 +117,7 @@ def test_the_resource_names_neither_host_nor_user(monkeypatch: pytest.MonkeyPatc
         exporter.close()
     wire = b"".join(one.SerializeToString() for one in (*received.metrics, *received.traces))
     assert b"canary-host" not in wire
-    assert socket.gethostname().encode() not in wire
+    assert not [name for name in own_names().values() if name.encode() in wire]
     for one in received.resources():
         assert set(one) == {
             "service.name", "service.version", "service.instance.id",
@@ -137,9 +130,10 @@ def test_an_endpoint_that_is_not_there_costs_a_sentence(
 ) -> None:
     monkeypatch.setattr(otlp, "SEND_SECONDS", 0.5)
     state = LiveState()
-    exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{free_port()}"))
-    exporter.ended(ended(state, Judged(True, "completed")))
-    (said,) = exporter.close()
+    with closed_port() as port:
+        exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{port}"))
+        exporter.ended(ended(state, Judged(True, "completed")))
+        (said,) = exporter.close()
     assert "1 trace(s) and the last metrics" in said
     assert "UNAVAILABLE" in said
     assert "\n" not in said
@@ -161,16 +155,20 @@ def test_an_endpoint_that_never_answers_holds_nothing_up(monkeypatch: pytest.Mon
 
 
 def test_what_could_not_be_sent_is_sent_when_the_endpoint_comes() -> None:
-    state, port = LiveState(), free_port()
-    exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{port}"))
-    exporter.ended(ended(state, Judged(True, "completed")))
-    deadline = time.monotonic() + 30
-    while not exporter._unsent:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    with receiver(port) as received:
-        exporter.changed()
-        assert exporter.close() == []
+    state = LiveState()
+    with closed_port() as port:
+        exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{port}"))
+        exporter.ended(ended(state, Judged(True, "completed")))
+        deadline = time.monotonic() + 600
+        while not exporter._unsent:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with receiver(port) as received:
+            exporter.changed()
+            while exporter._unsent:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert exporter.close() == []
     assert [span.name for span in received.spans()][-1] == "launch"
 
 
@@ -178,10 +176,11 @@ def test_more_traces_than_can_wait_are_counted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(otlp, "KEPT_TRACES", 2)
     state = LiveState()
     view = ended(state, Judged(True, "completed"))
-    exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{free_port()}"))
-    for _ in range(5):
-        exporter.ended(view)
-    (said,) = exporter.close()
+    with closed_port() as port:
+        exporter = Exporter(state, otlp_endpoint(f"127.0.0.1:{port}"))
+        for _ in range(5):
+            exporter.ended(view)
+        (said,) = exporter.close()
     assert "5 trace(s)" in said
 
 

@@ -133,12 +133,18 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_real_family_is_seen_without_its_head(family: subprocess.Popen[bytes]) -> None:
     first = view_processes(family.pid)
-    time.sleep(0.5)
-    second = view_processes(family.pid)
+    deadline = time.monotonic() + 120  # the child may have to wait for the CPU
+    while True:
+        time.sleep(0.1)
+        second = view_processes(family.pid)
+        if second.cpu_seconds > first.cpu_seconds or time.monotonic() > deadline:
+            break
+    apart = (second.monotonic_ns - first.monotonic_ns + first.span_ns + second.span_ns) / SECOND
     assert (second.processes, second.threads, second.problem) == (1, 1, "")
     assert second.affinity == (format_cpulist([min(os.sched_getaffinity(0))]),)
     assert second.rss_bytes > MIB
-    assert 0 < second.cpu_seconds - first.cpu_seconds < 1.0
+    # One thread: no more than has passed, and what the kernel's counting in ticks adds.
+    assert 0 < second.cpu_seconds - first.cpu_seconds < apart + 3 / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("cgroup", ["readable", "unreadable", "of others"])
@@ -155,7 +161,7 @@ def test_children_of_children_are_seen_and_nobody_else_however_they_are_found(
         real = Path.read_text
         monkeypatch.setattr(Path, "read_text", lambda path: texts[cgroup] if path.name == "cgroup" else real(path))
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 300
         while view_processes(process.pid).processes < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert view_processes(process.pid).processes == 2
