@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,10 +44,25 @@ sys.exit(run(sys.argv[1:]))
 
 
 def knobs_now() -> dict[str, str]:
-    """Every value that a test here could change."""
-    files = [THP / "enabled", THP / "defrag", Path("/proc/sys/kernel/perf_event_max_sample_rate"), Path("/proc/swaps")]
-    files += sorted(IRQ.glob("*/smp_affinity_list"))
-    return {str(path): path.read_text() for path in files if path.exists()}
+    """Every value that a test here could change, as far as nobody else changes it meanwhile."""
+    files = [THP / "enabled", THP / "defrag", Path("/proc/sys/kernel/perf_event_max_sample_rate")]
+    files += [] if balanced() else sorted(IRQ.glob("*/smp_affinity_list"))
+    return {str(path): path.read_text() for path in files if path.exists()} | {"swap": swap_areas()}
+
+
+def swap_areas() -> str:
+    """Device, kind, size and priority of each area; how much is in use is the machine's affair."""
+    rows = [line.split() for line in Path("/proc/swaps").read_text().splitlines()[1:]]
+    return "\n".join(" ".join((*row[:3], row[-1])) for row in rows)
+
+
+def balanced() -> bool:
+    """Whether a daemon moves interrupts about here."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if path.read_text().strip() == "irqbalance":
+                return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class Host:
             "REPRO_LANES": str(self.state),
         }
         line = [sys.executable, *program, "host", *words]
-        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=120)
+        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=800)
 
     def changes(self, *words: str, code: int = 0) -> list[Json]:
         """What became of each value, from a command that ended with this code."""
@@ -86,6 +103,19 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
+def huge_pages() -> Iterator[None]:
+    """Switched on as distributions have them, whatever this machine has: so that there is something to switch off."""
+    if not THP.exists():
+        pytest.skip("this kernel has no transparent huge pages")
+    former = {name: re.findall(r"\[(.+)\]", (THP / name).read_text())[0] for name in ("enabled", "defrag")}
+    for name in former:
+        (THP / name).write_text("madvise")
+    yield
+    for name, value in former.items():
+        (THP / name).write_text(value)
+
+
+@pytest.fixture
 def swap_area(tmp_path: Path) -> Iterator[str]:
     """A small one on a loop device, with a priority that nobody else has."""
     image = tmp_path / "swap"
@@ -104,6 +134,7 @@ def swap_area(tmp_path: Path) -> Iterator[str]:
         subprocess.run(["losetup", "-d", device], check=True)
 
 
+@pytest.mark.usefixtures("huge_pages")
 def test_huge_pages_are_switched_off_and_back(host: Host) -> None:
     before = knobs_now()
     done = host.changes("tune", "--only", "thp", "--only", "perf")
@@ -116,12 +147,12 @@ def test_huge_pages_are_switched_off_and_back(host: Host) -> None:
 
 
 def test_swap_goes_and_comes_back_with_its_priority(swap_area: str, host: Host) -> None:
-    before = Path("/proc/swaps").read_text()
+    before = swap_areas()
     done = {one["target"]: one for one in host.changes("tune", "--only", "swap")}
     assert (done[swap_area]["state"], done[swap_area]["former"]) == ("changed", "priority=1234")
     assert swap_area not in Path("/proc/swaps").read_text()
     assert {one["state"] for one in host.changes("undo")} == {"restored"}
-    assert Path("/proc/swaps").read_text() == before
+    assert swap_areas() == before
 
 
 def test_interrupts_leave_the_measured_cpu_and_those_that_cannot_are_said(host: Host) -> None:
@@ -129,7 +160,8 @@ def test_interrupts_leave_the_measured_cpu_and_those_that_cannot_are_said(host: 
         pytest.skip("one CPU is all there is: interrupts have nowhere to go")
     before = knobs_now()
     done = [one for one in host.changes("tune", "--only", "irq", "--cpus", "0") if one["target"]]
-    assert any(one["state"] == "changed" for one in done)
+    assert done
+    assert any(one["state"] == "changed" for one in done) or not any(can_move(one) for one in done)
     for one in done:
         assert one["state"] == "changed" or (one["state"] == "refused" and one["note"]), one
         now = Path("/", one["target"]).read_text().strip()
@@ -138,6 +170,19 @@ def test_interrupts_leave_the_measured_cpu_and_those_that_cannot_are_said(host: 
     assert knobs_now() == before
 
 
+def can_move(change: Json) -> bool:
+    """Whether the kernel takes another value of an interrupt; it is put back."""
+    path = Path("/", change["target"])
+    former = path.read_text()
+    try:
+        path.write_text(change["wanted"])
+        path.write_text(former)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("huge_pages")
 @pytest.mark.parametrize("step", [1, 2])
 def test_a_kill_between_two_values_is_put_right(host: Host, step: int) -> None:
     before = knobs_now()
@@ -148,6 +193,7 @@ def test_a_kill_between_two_values_is_put_right(host: Host, step: int) -> None:
     assert knobs_now() == before
 
 
+@pytest.mark.usefixtures("huge_pages")
 def test_somebody_elses_value_is_left_alone_and_forced_back(host: Host) -> None:
     before = (THP / "defrag").read_text()
     host.changes("tune", "--only", "thp")

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.stub import Stub, build_stub, check_stamps, frames, running_stub, written_at
 
+PATIENCE_SECONDS = 300
 ANTHROPIC: dict[str, Any] = {
     "model": "stub",
     "max_tokens": 16,
@@ -49,7 +50,7 @@ def stub(program: Path, tmp_path: Path) -> Iterator[Stub]:
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub.url, trust_env=False, timeout=10) as open_client:
+    with httpx.Client(base_url=stub.url, trust_env=False, timeout=PATIENCE_SECONDS) as open_client:
         yield open_client
 
 
@@ -237,7 +238,7 @@ def test_every_format_keeps_the_pace_and_records_it(
 ) -> None:
     with running_stub(program, tmp_path, pacing="paced", first_token_seconds=0.05, token_seconds=0.01) as stub:
         sent = time.monotonic_ns()
-        text = httpx.post(stub.url + path, json=body, trust_env=False).text
+        text = httpx.post(stub.url + path, json=body, trust_env=False, timeout=PATIENCE_SECONDS).text
         written = [int(digits) for digits in re.findall(r"w(\d{18}) ", text)]
         assert len(written) == 16
         for index, moment in enumerate(written):
@@ -282,7 +283,10 @@ def with_image(wire: str, data: bytes) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize("wire", ["openai", "anthropic", "gemini", "ollama"])
 def test_an_image_arrives_whole_or_the_request_is_refused(program: Path, tmp_path: Path, wire: str) -> None:
     image = png(56, 56)
-    with running_stub(program, tmp_path, images=1) as stub, httpx.Client(base_url=stub.url, trust_env=False) as client:
+    with (
+        running_stub(program, tmp_path, images=1) as stub,
+        httpx.Client(base_url=stub.url, trust_env=False, timeout=PATIENCE_SECONDS) as client,
+    ):
         path, body = with_image(wire, image)
         assert client.post(path, json=body).status_code == 200
         last = client.get("/stub/stats").json()["last"]

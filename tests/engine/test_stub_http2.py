@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.stub import Stub, build_stub, running_stub
 
+PATIENCE_SECONDS = 300
 CHAT: dict[str, Any] = {
     "model": "stub",
     "stream": True,
@@ -34,7 +35,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
 
 def h2c_post(port: int, path: str, body: dict[str, Any]) -> tuple[dict[str, str], bytes]:
     """One POST in HTTP/2 without TLS and without an upgrade: answer headers and body."""
-    with socket.create_connection(("127.0.0.1", port), 5) as wire:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as wire:
         connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         connection.initiate_connection()
         headers = [(":method", "POST"), (":scheme", "http"), (":authority", "127.0.0.1"), (":path", path)]
@@ -59,7 +60,7 @@ def h2c_post(port: int, path: str, body: dict[str, Any]) -> tuple[dict[str, str]
 def trusting(stub: Stub, folder: Path) -> ssl.SSLContext:
     """Trusts the stub's authority and nothing else."""
     authority = folder / "ca.pem"
-    authority.write_text(httpx.get(stub.url + "/stub/ca.pem", trust_env=False).text)
+    authority.write_text(httpx.get(stub.url + "/stub/ca.pem", trust_env=False, timeout=PATIENCE_SECONDS).text)
     return ssl.create_default_context(cafile=str(authority))
 
 
@@ -87,23 +88,25 @@ def test_prior_knowledge_in_the_other_formats(stub: Stub, path: str, body: dict[
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_over_tls_one_connection_serves_many_requests(stub: Stub, tmp_path: Path, host: str) -> None:
-    httpx.post(stub.url + "/stub/reset", trust_env=False)
+    httpx.post(stub.url + "/stub/reset", trust_env=False, timeout=PATIENCE_SECONDS)
     url = f"https://{host}:{stub.port + 1}"
-    with httpx.Client(http2=True, verify=trusting(stub, tmp_path), trust_env=False, base_url=url) as client:
+    with httpx.Client(
+        http2=True, verify=trusting(stub, tmp_path), trust_env=False, base_url=url, timeout=PATIENCE_SECONDS
+    ) as client:
         for _ in range(3):
             response = client.post("/v1/chat/completions", json=CHAT)
             assert response.http_version == "HTTP/2"
             assert response.text.endswith("data: [DONE]\n\n")
-    found = httpx.get(stub.url + "/stub/stats", trust_env=False).json()
+    found = httpx.get(stub.url + "/stub/stats", trust_env=False, timeout=PATIENCE_SECONDS).json()
     assert (found["requests"], found["connections_opened"]) == (3, 1)
 
 
 def test_over_tls_http_1_1_is_spoken_too(stub: Stub, tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{stub.port + 1}/v1/models"
-    response = httpx.get(url, verify=trusting(stub, tmp_path), trust_env=False)
+    response = httpx.get(url, verify=trusting(stub, tmp_path), trust_env=False, timeout=PATIENCE_SECONDS)
     assert (response.http_version, response.json()["data"][0]["id"]) == ("HTTP/1.1", "stub")
 
 
 def test_who_does_not_know_the_authority_is_not_served(stub: Stub) -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-        httpx.get(f"https://127.0.0.1:{stub.port + 1}/v1/models", trust_env=False)
+        httpx.get(f"https://127.0.0.1:{stub.port + 1}/v1/models", trust_env=False, timeout=PATIENCE_SECONDS)

@@ -77,7 +77,7 @@ def call(server: Stub, pool: descriptor_pool.DescriptorPool) -> Iterator[Call]:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=received.FromString,
             )
-            return unary(sent, timeout=10)
+            return unary(sent, timeout=300)
 
         yield made
 

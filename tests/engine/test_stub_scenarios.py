@@ -8,14 +8,16 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import httpcore
 import httpx
 import pytest
 
 from tests.support.stub import Stub, build_stub, frames, running_stub
 
 TOKENS = 100
+PATIENCE_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def stub(program: Path, tmp_path: Path) -> Iterator[Stub]:
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub.url, trust_env=False, timeout=10) as open_client:
+    with httpx.Client(base_url=stub.url, trust_env=False, timeout=PATIENCE_SECONDS) as open_client:
         yield open_client
 
 
@@ -95,56 +97,78 @@ def test_chinese_text_is_complete(client: httpx.Client, body: dict[str, Any]) ->
 
 
 def test_chinese_frames_reach_the_client_in_halves(stub: Stub) -> None:
-    """Read without any buffer of a client: each frame comes in two pieces that split a character."""
+    """Each frame is written in two pieces that split a character.
+
+    Each piece is a chunk of HTTP/1.1 (RFC 9112, 7.1), which shows how it was written also to a client that was late and
+    found both in its socket.
+    """
     body = json.dumps(ask("chinese+tokens=20")).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    split = 0
-    with socket.create_connection(("127.0.0.1", stub.port), 5) as wire:
+    with socket.create_connection(("127.0.0.1", stub.port), PATIENCE_SECONDS) as wire:
         wire.sendall(head + body)
-        received = b""
-        while b"[DONE]" not in received:
-            piece = wire.recv(65536)
-            assert piece
-            received += piece
-            try:
-                piece.decode()
-            except UnicodeDecodeError:
-                split += 1
-    assert split >= 20
+        pieces = list(chunks(wire.makefile("rb")))
+    assert b"[DONE]" in pieces[-1]
+    halves = [piece for piece in pieces if not is_text(piece)]
+    assert len(halves) == 2 * 20
+    assert all(is_text(first + second) for first, second in zip(halves[::2], halves[1::2], strict=True))
+
+
+def chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The chunks of an answer's body, after its head."""
+    while stream.readline().strip():
+        pass
+    while size := int(stream.readline(), 16):
+        yield stream.read(size)
+        assert stream.readline() == b"\r\n"
+
+
+def is_text(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def test_a_stalled_answer_stays_open_until_the_client_goes(client: httpx.Client) -> None:
-    with client.stream("POST", "/v1/chat/completions", json=ask("stall=10"), timeout=1) as response:
-        read = frames(response)
+    with client.stream("POST", "/v1/chat/completions", json=ask("stall=10")) as response:
+        read = frames(response)  # kept: a response that nobody reads any more is closed
         assert len(list(itertools.islice(read, 10))) == 10
-        with pytest.raises(httpx.ReadTimeout):
-            next(read)
+        with pytest.raises(httpcore.ReadTimeout):
+            response.extensions["network_stream"].read(1, timeout=1)
+        in_flight(client, 1)
     in_flight(client, 0)
 
 
 def test_an_answer_without_an_end_goes_on_a_millisecond_apart(client: httpx.Client) -> None:
+    asked = time.monotonic_ns()
     with client.stream("POST", "/v1/chat/completions", json=ask("endless")) as response:
-        began = time.monotonic()
         read = frames(response)  # kept: a response that nobody reads any more is closed
         events = list(itertools.islice(read, 3 * TOKENS))
-        assert time.monotonic() - began >= 0.9 * (3 * TOKENS - 1) / 1000
         stamps = [int(text_of(event.decode().removeprefix("data: "))[1:19]) for event, _ in events]
-        assert stamps[-1] - stamps[0] >= 0.9e6 * (3 * TOKENS - 1)
+        # None before it was due; how much later is the machine's affair.
+        assert all(stamp - asked >= number * 1_000_000 for number, stamp in enumerate(stamps))
         in_flight(client, 1)
     in_flight(client, 0)
 
 
 def in_flight(client: httpx.Client, wanted: int) -> None:
     """Wait until as many requests are in flight."""
-    end = time.monotonic() + 5
-    while (found := client.get("/stub/stats").json()["in_flight"]) != wanted:
-        assert time.monotonic() < end, f"{found} in flight"
+    stats_with(client, "in_flight", wanted)
+
+
+def stats_with(client: httpx.Client, name: str, wanted: int) -> dict[str, Any]:
+    """The statistics as soon as one of them is so: that a client has gone is noticed a moment later."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while (found := client.get("/stub/stats").json())[name] != wanted:
+        assert time.monotonic() < end, found
         time.sleep(0.005)
+    return dict(found)
 
 
 def test_a_share_of_requests_is_refused_and_the_seed_says_which(program: Path, tmp_path: Path) -> None:
     def statuses(seed: int) -> list[int]:
-        with running_stub(program, tmp_path, seed=seed) as stub, httpx.Client(trust_env=False) as client:
+        with running_stub(program, tmp_path, seed=seed) as stub, httpx.Client(trust_env=False, timeout=60) as client:
             url = stub.url + "/v1/chat/completions"
             return [client.post(url, json=ask("status=0.2+tokens=1")).status_code for _ in range(300)]
 
@@ -170,31 +194,35 @@ def test_the_faults_of_the_settings_hold_for_every_format(program: Path, tmp_pat
     ]
     with running_stub(program, tmp_path, fault="http503:1") as stub:
         for path, body in asked:
-            assert httpx.post(stub.url + path, json=body, trust_env=False).status_code == 503
+            assert httpx.post(stub.url + path, json=body, trust_env=False, timeout=PATIENCE_SECONDS).status_code == 503
     with running_stub(program, tmp_path, fault="reset:1") as stub:
         for path, body in asked:
             with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
-                httpx.post(stub.url + path, json=body, trust_env=False)
+                httpx.post(stub.url + path, json=body, trust_env=False, timeout=PATIENCE_SECONDS)
     with running_stub(program, tmp_path, fault="truncate:1") as stub:
-        endings = [httpx.post(stub.url + path, json=body, trust_env=False).text for path, body in asked[:3]]
+        endings = [
+            httpx.post(stub.url + path, json=body, trust_env=False, timeout=PATIENCE_SECONDS).text
+            for path, body in asked[:3]
+        ]
     assert not any(word in text for text in endings for word in ("message_stop", "finishReason", '"done":true'))
 
 
 def test_stats_and_reset(client: httpx.Client, stub: Stub) -> None:
     empty = {"requests": 0, "connections_opened": 0, "connections_open": 0, "in_flight": 0, "last": None}
     client.post("/stub/reset")  # who waited for the port opened a connection as well
-    assert client.get("/stub/stats").json() == empty
+    assert stats_with(client, "connections_open", 0) == empty
     for _ in range(3):
         httpx.post(
             stub.url + "/v1/embeddings",
             json={"model": "stub", "input": "a b", "encoding_format": "base64"},
             trust_env=False,
+            timeout=PATIENCE_SECONDS,
         )
-    found = client.get("/stub/stats").json()
-    assert (found["requests"], found["connections_opened"], found["in_flight"]) == (3, 3, 0)
+    found = stats_with(client, "in_flight", 0)
+    assert (found["requests"], found["connections_opened"]) == (3, 3)
     assert found["last"] == {
         "path": "/v1/embeddings", "model": "stub", "messages": 1, "images": 0, "image_sha256": "", "max_tokens": 0,
         "stream": False, "encoding_format": "base64", "prompt": "a b",
     }  # fmt: skip
     assert client.post("/stub/reset").status_code == 204
-    assert client.get("/stub/stats").json() == empty
+    assert stats_with(client, "connections_open", 0) == empty

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.stub import Stub, build_stub, check_stamps, frames, running_stub, written_at
 
+PATIENCE_SECONDS = 300
 CHAT = {"model": "stub", "max_tokens": 16, "messages": [{"role": "user", "content": "one two three"}]}
 
 
@@ -31,7 +33,7 @@ def stub(program: Path, tmp_path: Path) -> Iterator[Stub]:
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub.url, trust_env=False, timeout=10) as open_client:
+    with httpx.Client(base_url=stub.url, trust_env=False, timeout=PATIENCE_SECONDS) as open_client:
         yield open_client
 
 
@@ -149,7 +151,11 @@ def test_paced_frames_are_on_time_and_the_delays_are_recorded(program: Path, tmp
     with running_stub(program, tmp_path, **settings) as stub:
         sent = time.monotonic_ns()
         with httpx.stream(
-            "POST", stub.url + "/v1/chat/completions", json=CHAT | {"stream": True}, trust_env=False
+            "POST",
+            stub.url + "/v1/chat/completions",
+            json=CHAT | {"stream": True},
+            trust_env=False,
+            timeout=PATIENCE_SECONDS,
         ) as response:
             data, _ = read_events(response)
         written = [int(json.loads(text)["choices"][0]["delta"]["content"][1:19]) for text in data[:16]]
@@ -163,24 +169,36 @@ def test_paced_frames_are_on_time_and_the_delays_are_recorded(program: Path, tmp
         assert stub.read("counts")[-1]["value"] == 1
 
 
+def embed(stub: Stub) -> httpx.Response:
+    """One embedding on a connection of its own."""
+    body = {"model": "stub", "input": "a"}
+    return httpx.post(stub.url + "/v1/embeddings", json=body, trust_env=False, timeout=PATIENCE_SECONDS)
+
+
 @pytest.mark.parametrize(("fault", "error"), [("reset:1", httpx.ReadError), ("truncate:1", httpx.RemoteProtocolError)])
 def test_broken_answers(program: Path, tmp_path: Path, fault: str, error: type[Exception]) -> None:
     with running_stub(program, tmp_path, fault=fault) as stub, pytest.raises(error):
-        httpx.post(stub.url + "/v1/embeddings", json={"model": "stub", "input": "a"}, trust_env=False)
+        embed(stub)
 
 
 def test_faults_that_are_answers(program: Path, tmp_path: Path) -> None:
     with running_stub(program, tmp_path, fault="http503:1") as stub:
-        response = httpx.post(stub.url + "/v1/embeddings", json={"model": "stub", "input": "a"}, trust_env=False)
+        response = embed(stub)
         assert (response.status_code, response.json()["error"]["type"]) == (503, "server_error")
     with running_stub(program, tmp_path, fault="corrupt:1") as stub:
-        response = httpx.post(stub.url + "/v1/embeddings", json={"model": "stub", "input": "a"}, trust_env=False)
+        response = embed(stub)
         with pytest.raises(json.JSONDecodeError):
             response.json()
     with running_stub(program, tmp_path, fault="never_ready") as stub:
-        assert httpx.get(stub.url + "/healthz", trust_env=False).status_code == 503
+        assert httpx.get(stub.url + "/healthz", trust_env=False, timeout=PATIENCE_SECONDS).status_code == 503
 
 
 def test_a_backend_that_dies(program: Path, tmp_path: Path) -> None:
-    with running_stub(program, tmp_path, fault="exit_after:0.3") as stub:
-        assert stub.process.wait(10) == 1
+    # Not by way of running_stub: on a slow machine it is over before anybody has met it.
+    config = {"schema": "repro.backend/1", "listen": "127.0.0.1:0", "fault": "exit_after:0.3"}
+    done = subprocess.run(
+        [program], env={"REPRO_BACKEND": json.dumps(config)}, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ending, as the fault asks for" in done.stderr
