@@ -19,6 +19,7 @@ import psutil
 import pytest
 import zstandard
 
+from tests.support.canaries import own_names
 from tests.support.faults_tool import ROOT, Tool, quick
 from toolkit.engine.docker import DockerEngine
 from toolkit.engine.port import LABEL_OWNER_PID
@@ -44,7 +45,7 @@ def addresses() -> dict[str, str]:
 
 def identities() -> dict[str, str]:
     """What Linux and the engine call this machine."""
-    found = {"boot id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "host name": os.uname().nodename}
+    found = {"boot id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), **own_names()}
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         if Path(path).exists():
             found[path] = Path(path).read_text().strip()
@@ -53,7 +54,6 @@ def identities() -> dict[str, str]:
     )
     found |= {
         "engine id": info["ID"],
-        "engine's name of the host": info["Name"],
         "engine's folder": info["DockerRootDir"],
     }
     return found

@@ -24,7 +24,7 @@ from toolkit.model.cpulist import format_cpulist
 from toolkit.schemas import validate
 
 Json = dict[str, Any]
-_SECONDS = 60
+_SECONDS = 600
 _ENGINE = 4
 
 

@@ -7,9 +7,11 @@ Windows are a second long, or longer where the machine is slow: what is done aft
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,10 @@ import pytest
 from tests.support.altered import Altered, Bench, bench, broken, drifts, pace
 from tests.support.faults_tool import CATALOGUE
 from toolkit.engine.docker import DockerEngine
+from toolkit.host.topology import read_topology
 from toolkit.launch.judge import AttemptOutcome
 from toolkit.lease import lease
+from toolkit.model.cpulist import format_cpulist, parse_cpulist
 from toolkit.readback.cgroup_view import cgroup_groups
 from toolkit.readback.decide import order_of
 from toolkit.readback.host_view import HostProbe, host_rows
@@ -48,28 +52,40 @@ def null(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempPathFact
 
 @dataclass
 class Acts:
-    """One act after each window, in order; ``done`` says after which window each was."""
+    """One act after each window, in order; ``done`` says after which window each was.
+
+    Windows end by the clock: where the host was so late that fewer of them are left than acts, it does several at once.
+    """
 
     engine: Altered
     acts: dict[str, Callable[[str, int], None]]
+    seconds: float
+    windows: int
     done: dict[str, int] = field(default_factory=dict)
+    began: float = 0.0
 
     def progress(self, text: str) -> None:
         """What the launch says: ``window 1 of 5`` comes after the first window was looked at."""
-        waiting = [name for name in self.acts if name not in self.done]
         said = text.rpartition(": ")[2]
-        if said.startswith("window ") and waiting:
-            number = int(said.split()[1])
-            container = next(one for one, role in self.engine.roles.items() if role == "sdk")
-            self.acts[waiting[0]](container, self.engine.state(container).pid)
-            self.done[waiting[0]] = number - 1
+        if said.startswith("measuring"):
+            self.began = time.monotonic()
+        waiting = [name for name in self.acts if name not in self.done]
+        if not said.startswith("window "):
+            return
+        number = int(said.split()[1])
+        over = max(number, math.ceil((time.monotonic() - self.began) / self.seconds))
+        container = next(one for one, role in self.engine.roles.items() if role == "sdk")
+        for name in waiting[: max(1, len(waiting) - max(self.windows - 1 - over, 0))]:
+            self.acts[name](container, self.engine.state(container).pid)
+            self.done[name] = number - 1
 
 
 def disturbed(null: Bench, acts: dict[str, Callable[[str, int], None]]) -> tuple[AttemptOutcome, Acts]:
-    """A launch with two windows more than there are acts: on a busy machine the host looks late, and so acts late."""
+    """A launch with more windows than there are acts: on a busy machine the host looks late, and so acts late."""
     engine = Altered(null.engine)
-    hand = Acts(engine, acts)
-    duration = null.cell.window_seconds * (len(acts) + 2)
+    windows = 2 * len(acts) + 2
+    hand = Acts(engine, acts, null.cell.window_seconds, windows)
+    duration = null.cell.window_seconds * windows
     outcome = null.launch(engine, hand.progress, duration_seconds=duration)
     assert hand.done.keys() == acts.keys(), "it ended before everything was done"
     assert not outcome.valid
@@ -109,9 +125,11 @@ def write(controller: str, v1: tuple[str, str], v2: tuple[str, str]) -> Callable
 
 ALL = ("agent", "engine", "host")
 KERNEL = ("agent", "host")
+needs_two_cpus = pytest.mark.skipif(len(read_topology().cpus) < 2, reason="on one CPU nothing can be moved to another")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may write a group or move another user's threads")
 
 
+@needs_two_cpus
 def test_docker_update_is_named_with_when_from_and_to(null: Bench) -> None:
     asked = str(null.cell.memory_bytes)
     outcome, hand = disturbed(
@@ -126,8 +144,7 @@ def test_docker_update_is_named_with_when_from_and_to(null: Bench) -> None:
     check(outcome, "pids.limit", hand.done["pids.limit"], "256", "100", *ALL)
     check(outcome, "memory.limit_bytes", hand.done["memory.limit_bytes"], asked, "268435456", *ALL)
     check(outcome, "cpu.quota", hand.done["cpu.quota"], "none", "90000/100000", *ALL)
-    cpuset = null.cell.cpus + "," + null.cell.agent_cpus
-    before = "0-1" if cpuset == "0,1" else cpuset
+    before = format_cpulist({*parse_cpulist(null.cell.cpus), *parse_cpulist(null.cell.agent_cpus)})
     check(outcome, "container.cpuset", hand.done["container.cpuset"], before, "0", *ALL)
     assert "backend" not in str(broken(outcome))  # nobody touched it
 
@@ -164,14 +181,15 @@ def test_a_process_that_is_put_into_the_container_is_named_and_its_time_is_forei
     assert named, outcome.result["invalid"]
     assert all(one.startswith("sdk: at window:") for one in named)
     rows = outcome.ledger["windows"]
-    busy = rows[hand.done["enter"] + 1]
-    assert "foreign_cpu_share" in {one["what"] for one in busy["taints"]}
+    # It came in the first of these and went after the last but one: how much of either it had is the machine's affair.
+    beside = rows[hand.done["enter"] + 1 : hand.done["leave"] + 1]
+    assert any("foreign_cpu_share" in {one["what"] for one in row["taints"]} for row in beside)
     # The container's own account has it as ours: what the program and its agent used is what tells it apart.
-    shares = [row["foreign_cpu_seconds"] / row["seconds"] for row in rows]
-    assert shares[hand.done["enter"] + 1] > 0.1
+    assert max(row["foreign_cpu_seconds"] / row["seconds"] for row in beside) > 0.1
 
 
 @needs_root
+@needs_two_cpus
 def test_a_writer_beside_the_engine_is_named_by_the_kernels_readers_alone(null: Bench) -> None:
     version = null.cgroup_version
     high = {"memory.high_bytes": write("memory", ("", ""), ("memory.high", "500M"))}
@@ -215,8 +233,8 @@ def test_whatever_a_reload_of_the_daemon_changes_is_named(null: Bench) -> None:
         seen.append(host_rows(probe))
 
     engine = Altered(null.engine)
-    hand = Acts(engine, {"reload": reload})
-    outcome = null.launch(engine, hand.progress, duration_seconds=2 * null.cell.window_seconds)
+    hand = Acts(engine, {"reload": reload}, null.cell.window_seconds, 4)
+    outcome = null.launch(engine, hand.progress, duration_seconds=4 * null.cell.window_seconds)
     changed = {row for row, value in seen[1].items() if seen[0].get(row) != value}
     assert {f"sdk {row}" for row in changed} <= broken(outcome)
     assert outcome.valid == (not broken(outcome)), outcome.result["invalid"]
@@ -229,8 +247,9 @@ def misbehaving(engine: DockerEngine, lane: None, tmp_path_factory: pytest.TempP
     return bench(engine, runs, "misbehaving", CATALOGUE, warmup_seconds=0.0)
 
 
+@needs_two_cpus
 def test_122_a_program_that_resets_its_own_affinity_is_named(misbehaving: Bench) -> None:
-    outcome = misbehaving.launch(environment={"GODEBUG": "misbehave=wander"}, duration_seconds=3.0)
+    outcome = misbehaving.launch(environment={"GODEBUG": "misbehave=wander"}, duration_seconds=6.0)
     assert not outcome.valid
     drift = drifts(outcome)["sdk workload.affinity"]
     assert (drift["when"], drift["from"]) == ("end", "0"), drift

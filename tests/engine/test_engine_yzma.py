@@ -54,7 +54,7 @@ def run(program: Path, libraries: Path) -> subprocess.CompletedProcess[str]:
         "threads": 1,
     }
     environment = {"PATH": os.environ["PATH"], "REPRO_WORKLOAD": json.dumps(workload)}
-    return subprocess.run([program], check=False, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([program], check=False, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_a_libllama_of_another_version_is_refused_with_both_versions_named(program: Path, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.faults_tool import Running, Tool, check_record, check_said, misbehaving
+from tests.support.altered import pace
+from tests.support.faults_tool import LONG_SECONDS, Running, Tool, check_record, check_said, misbehaving
 from toolkit.engine.docker import DockerEngine
 from toolkit.engine.port import LABEL_ROLE
 
@@ -49,7 +49,7 @@ def test_124_a_program_that_outgrows_its_limit_in_the_middle(tool: Tool) -> None
 
 @root_only
 def test_125_a_plain_kill_is_not_out_of_memory(tool: Tool, engine: DockerEngine) -> None:
-    running = tool.begin()
+    running = tool.begin("--duration", str(LONG_SECONDS))
     (workload,) = children(first_process(tool, engine, running, "sdk"))
     os.kill(workload, signal.SIGKILL)
     check_said(running.end(), 5, "killed", "not out of memory")
@@ -59,7 +59,7 @@ def test_125_a_plain_kill_is_not_out_of_memory(tool: Tool, engine: DockerEngine)
 @root_only
 @pytest.mark.parametrize("role", ["sdk", "backend"])
 def test_a_killed_agent(tool: Tool, engine: DockerEngine, role: str) -> None:
-    running = tool.begin()
+    running = tool.begin("--duration", str(LONG_SECONDS))
     os.kill(first_process(tool, engine, running, role), signal.SIGKILL)
     check_said(running.end(), 5, "agent")
     check_record(tool.only_run(), "agent-lost")
@@ -72,9 +72,10 @@ def test_a_backend_that_never_gets_ready(tool: Tool) -> None:
 
 
 def test_a_backend_that_dies_in_the_middle(tool: Tool) -> None:
-    ended = tool.launch("--arm", "fault=exit_after-2.5")
+    # Late enough that the SDK is at work on this machine, and long before the end.
+    ended = tool.launch("--arm", f"fault=exit_after-{8 * pace():g}", "--duration", str(LONG_SECONDS))
     check_said(ended, 5, "backend ended", "backend.stderr.log")
-    check_record(tool.only_run(), "backend-died")
+    assert check_record(tool.only_run(), "backend-died")["samples"]["rows"]
 
 
 def test_a_backend_that_dies_before_the_sdk_starts(tool: Tool) -> None:
@@ -95,11 +96,10 @@ def test_a_panic_shows_its_first_line(tool: Tool) -> None:
 
 
 def test_127_a_hang_ends_at_the_planned_end_and_its_grace(tool: Tool) -> None:
-    began = time.monotonic()
+    # By itself it would never end.
     ended = tool.launch(*misbehaving("hang"), "--timing-gates", "judge")  # its grace is shorter
     check_said(ended, 5, "did not end at its planned end", "stderr.log")
     check_record(tool.only_run(), "hang")
-    assert time.monotonic() - began < 120
 
 
 def test_128_a_flood_of_output_is_cut(tool: Tool) -> None:

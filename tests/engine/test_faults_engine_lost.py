@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults_engine import OwnEngine
-from tests.support.faults_tool import Tool, check_record, check_said
+from tests.support.faults_tool import LONG_SECONDS, Tool, check_record, check_said
 from toolkit.engine.docker import connect
 from toolkit.engine.port import LABEL_RUN
 
@@ -31,7 +31,7 @@ def own() -> Iterator[OwnEngine]:
 
 def test_135_an_engine_that_is_lost_in_the_middle(tool: Tool, own: OwnEngine) -> None:
     own.start().close()
-    running = tool.begin(DOCKER_HOST=own.address)
+    running = tool.begin("--duration", str(LONG_SECONDS), DOCKER_HOST=own.address)
     running.say("measuring")
     engine = connect(own.address)
     pids = [engine.state(one.id).pid for one in engine.owned(LABEL_RUN)]
@@ -48,7 +48,7 @@ def test_135_an_engine_that_is_lost_in_the_middle(tool: Tool, own: OwnEngine) ->
     again.close()
 
 
-def gone(pids: list[int], seconds: float = 5.0) -> None:
+def gone(pids: list[int], seconds: float = 300.0) -> None:
     """The containers' first processes have ended (a zombie has)."""
     deadline = time.monotonic() + seconds
     while alive := [pid for pid in pids if living(pid)]:

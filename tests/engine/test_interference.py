@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from toolkit.schemas import validate
 pytestmark = pytest.mark.timeout(600)
 WINDOWS = 3
 BUDGET = 0.02
-SLACK = 0.005
-"""The neighbour's account and the ledger's snapshots are not taken at the same moment, and a snapshot may be late by
-some 50 ms: as a share of a window."""
+SLACK_SECONDS = 0.05
+"""The kernel counts in ticks, and the ledger reads its two counters one after the other."""
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 def test_each_window_in_which_the_neighbour_took_more_than_the_budget_is_tainted(tool: Tool, tmp_path: Path) -> None:
     words = ["--sdk", "net-http", "--duration", "35", "--wait", "300"]
     running = tool.begin(*words)
-    running.say("measuring", 500)
+    running.say("measuring")
     log = tmp_path / "neighbour.log"
     with neighbour(0, wait_seconds=12.0, busy_seconds=6.0, log=log):
         ended = running.end()
@@ -38,13 +38,16 @@ def test_each_window_in_which_the_neighbour_took_more_than_the_budget_is_tainted
     validate(ledger, "ledger")
     assert len(result["windows"]) == WINDOWS
     kept = account(log)
-    taken = [used_ns(kept, one["start_ns"], one["end_ns"]) / 1e10 for one in result["windows"]]
-    assert max(taken) > BUDGET + SLACK, "the neighbour got no CPU time: there was nothing to find"
-    for share, window, row in zip(taken, result["windows"], ledger["windows"], strict=True):
-        # What came before a late snapshot stands in the row before; that it still taints is what is asked below.
-        assert row["late_seconds"] or row["foreign_cpu_seconds"] / row["seconds"] > share - SLACK
+    # Between the ledger's own moments: where the host looks late, its windows are others than the plan's. What a
+    # hypervisor took counts as the neighbour's time by its own account, and as nobody's by the kernel's.
+    taken = [used_ns(kept, row["start_ns"], row["end_ns"]) / 1e9 - row["steal_seconds"] for row in ledger["windows"]]
+    least = [seconds - SLACK_SECONDS for seconds in taken]
+    budgets = [BUDGET * row["seconds"] for row in ledger["windows"]]
+    assert any(low > most for low, most in zip(least, budgets, strict=True)), "the neighbour got no CPU time"
+    for low, most, window, row in zip(least, budgets, result["windows"], ledger["windows"], strict=True):
+        assert row["foreign_cpu_seconds"] > low
         assert window["tainted"] == row["tainted"] == bool(window["taints"])
-        if share > BUDGET + SLACK:
+        if low > most:
             assert window["tainted"]
             (taint,) = [one for one in window["taints"] if one["what"] == "foreign_cpu_share"]
             assert taint["limit"] == BUDGET < taint["found"]
@@ -70,4 +73,6 @@ def check_what_is_told(tool: Tool, document: Json, result: Json, run: Path) -> N
     assert any(one.startswith(f"{len(tainted)} of {WINDOWS} windows") for one in grade["reasons"])
     shown = tool.run("show", run.name)
     assert f"{WINDOWS - len(tainted)} of {WINDOWS} windows clean" in shown.stdout
-    assert all(f"window {index} tainted: foreign CPU" in shown.stdout for index in tainted)
+    foreign = [one["index"] for one in result["windows"] if "foreign_cpu_share" in {it["what"] for it in one["taints"]}]
+    assert foreign
+    assert all(re.search(rf"window {index} tainted: [^;]*foreign CPU", shown.stdout) for index in foreign)

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults_tool import Ended, Running, Tool, check_record, check_said, quick, sealed_manifest
+from tests.support.faults_tool import (
+    LONG_SECONDS,
+    Ended,
+    Running,
+    Tool,
+    check_record,
+    check_said,
+    quick,
+    sealed_manifest,
+)
 from toolkit.cli.app import run
 from toolkit.engine.docker import DockerEngine
 from toolkit.errors import HostUnfit
@@ -74,7 +83,7 @@ def test_a_chosen_core_is_measured_on_and_again(tool: Tool) -> None:
 
 def test_two_commands_side_by_side_and_a_third_is_told_who(tool: Tool) -> None:
     lanes = fitting(Wanted(lanes=2))
-    words = chosen("--lanes", "2", "--duration", "30", "--wait", "0")
+    words = chosen("--lanes", "2", "--duration", "60", "--wait", "0")
     if not lanes:  # two lanes take three cores
         offer = "what fits: --lanes 1" if fitting(Wanted(lanes=1)) else "--cpus"
         check_said(tool.run(*words), 3, "--lanes 2", offer)
@@ -108,7 +117,7 @@ def test_a_run_moves_to_the_lane_that_is_free(
     first, second = (Placement(cpu, "0", cpu, cpu, cpu, shared=True) for cpu in numbers)
     monkeypatch.setenv("REPRO_LANES", str(tmp_path / "lanes"))
     monkeypatch.setattr("toolkit.cli.where.placements", lambda *_: (first, second))
-    with lease(first.cpus, engine, wait_seconds=300):
+    with lease(first.cpus, engine, wait_seconds=600):
         code = run(chosen("--lanes", "2", "--runs", str(tmp_path / "runs")))
     said = capsys.readouterr()
     assert code == 0, said.err
@@ -119,7 +128,7 @@ def test_who_waited_for_a_killed_command_ends_its_containers_before_it_measures(
     tool: Tool, engine: DockerEngine
 ) -> None:
     """The lock is free when its owner dies; the containers are not gone, and would be measured beside."""
-    first = begun(tool, quick("--duration", "60"))
+    first = begun(tool, quick("--duration", str(LONG_SECONDS)))
     mine = first.process.pid
     orphans = {one.id for one in tool.containers(engine)}
     assert len(orphans) == 2

@@ -171,7 +171,7 @@ def run(engine: DockerEngine, image: str, program: str) -> tuple[int | None, str
     container, _ = engine.create(ContainerSpec(image=image, entrypoint=(), command=(program,)))
     try:
         engine.start(container)
-        code = engine.wait(container, 30)
+        code = engine.wait(container, 600)
         said = [engine.logs(container, stderr=stderr, limit_bytes=4096).decode() for stderr in (False, True)]
     finally:
         engine.remove(container)

@@ -33,7 +33,7 @@ def probe(program: Path, folder: Path, url: str) -> list[dict[str, Any]]:
     path = folder / "probe.records"
     with path.open("wb") as out:
         environment = {"REPRO_WORKLOAD": json.dumps(settings), "REPRO_FD": str(out.fileno()), "GOMAXPROCS": "1"}
-        subprocess.run([program], check=True, env=environment, pass_fds=[out.fileno()], timeout=180)
+        subprocess.run([program], check=True, env=environment, pass_fds=[out.fileno()], timeout=800)
     reader = LineReader()
     lines = path.read_bytes().splitlines()
     for line in lines:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.altered import Altered, Bench, Change, bench, broken, drifts, pace, states
 from toolkit.engine.docker import DockerEngine
+from toolkit.host.topology import read_topology
 from toolkit.launch.containers import Wiring, sdk_container
 from toolkit.launch.judge import AttemptOutcome
 from toolkit.lease import lease
@@ -138,14 +139,19 @@ def one_node(bench: Bench) -> str:
     return "this machine has one memory node: no group can have another set" if nodes == everything else ""
 
 
+def one_cpu(bench: Bench) -> str:
+    """Why a program cannot be given another CPU than it has."""
+    return "this machine has one CPU: no list can name another" if len(read_topology().cpus) < 2 else ""
+
+
 EXTRA_DEVICE = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/extra", "CgroupPermissions": "rwm"}
 REMOVALS: dict[str, Removal] = {
     # Where agent and program share one CPU, a group without a list shows on every machine with two.
-    "container.cpuset": Removal(host(CpusetCpus=""), plan={"agent_cpus": "0", "backend_cpus": "0"}),
+    "container.cpuset": Removal(host(CpusetCpus=""), plan={"agent_cpus": "0", "backend_cpus": "0"}, same=one_cpu),
     "container.mems": Removal(host(CpusetMems=""), same=one_node),
     "mems.allowed": Removal(None, host(CpusetMems=""), same=one_node, shown_as="container.mems"),
-    "workload.affinity": Removal(None, with_the_agents_cpu, role="sdk"),
-    "agent.affinity": Removal(None, agent(agent_cpus="0"), role="sdk"),
+    "workload.affinity": Removal(None, with_the_agents_cpu, role="sdk", same=one_cpu),
+    "agent.affinity": Removal(None, agent(agent_cpus="0"), role="sdk", same=one_cpu),
     "memory.policy": Removal(None, without_membind),
     "cpu.quota": Removal(host(CpuQuota=50_000, CpuPeriod=100_000)),
     "cpu.weight": Removal(host(CpuShares=512)),

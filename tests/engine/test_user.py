@@ -49,7 +49,7 @@ def carry(user: OtherUser) -> None:
     if (user.home / "store").exists():
         return
     command = [sys.executable, str(ROOT / "scripts" / "carry.py"), str(user.home), "--no-sources"]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=120)
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=800)
     subprocess.run(["chown", "-R", f"{user.name}:{user.name}", str(user.home / "store")], check=True)
 
 
@@ -97,7 +97,7 @@ def check_witnesses(ours: Json, theirs: Json) -> None:
 
 def test_their_lane_is_busy_while_we_hold_it(tool: Tool, user: OtherUser, lanes: str, engine: DockerEngine) -> None:
     carry(user)
-    with lease("0", engine, wait_seconds=120):
+    with lease("0", engine, wait_seconds=600):
         code, document, words = user.run(*quick("--wait", "0"), REPRO_LANES=lanes)
     assert code == document["code"] == BUSY, words
     assert f"process {os.getpid()}" in document["cause"]
@@ -105,7 +105,7 @@ def test_their_lane_is_busy_while_we_hold_it(tool: Tool, user: OtherUser, lanes:
 
 def test_ours_is_busy_while_they_hold_it(tool: Tool, user: OtherUser, lanes: str) -> None:
     carry(user)
-    theirs = user.start(*quick("--duration", "10"), REPRO_LANES=lanes)
+    theirs = user.start(*quick("--duration", "40"), REPRO_LANES=lanes)
     try:
         assert theirs.stderr is not None
         while "measuring" not in (line := theirs.stderr.readline()):
@@ -114,7 +114,7 @@ def test_ours_is_busy_while_they_hold_it(tool: Tool, user: OtherUser, lanes: str
         assert mine.code == BUSY, mine
         assert "leased by process" in mine.error["cause"] or "runs on CPU" in mine.error["cause"]
     finally:
-        out, words = theirs.communicate(timeout=120)
+        out, words = theirs.communicate(timeout=800)
     assert theirs.returncode == 0, words
     assert json.loads(out)["valid"] is True
     # And their lock file, in their folder, serves us afterwards.

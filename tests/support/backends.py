@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _CLONE_NEWNET = 0x40000000
-_READY_SECONDS = 60
+_READY_SECONDS = 600
 _MODELS = "/repro/models"
 
 
@@ -70,7 +70,7 @@ def running_backend(engine: DockerEngine, image: str, backend: str, kind: str, *
         pid = int(engine.inspect(container)["State"]["Pid"])
         with (
             _network_of(pid),
-            httpx.Client(base_url=f"http://127.0.0.1:{entry.port}", trust_env=False, timeout=60) as one,
+            httpx.Client(base_url=f"http://127.0.0.1:{entry.port}", trust_env=False, timeout=600) as one,
         ):
             running = Running(one, engine, container)
             try:

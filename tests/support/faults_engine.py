@@ -22,7 +22,7 @@ from toolkit.errors import EngineError
 
 OLD_API = b"1.40"
 _VERSION = re.compile(rb'("ApiVersion":"|Api-Version: )\d\.\d\d')
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ class OwnEngine:
         containerd = self.folder / "x" / "containerd" / "containerd.pid"
         pid = int(containerd.read_text())
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(300)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         # Where the machine's first process reaps nobody, the next daemon would take the zombie for a living containerd.
@@ -114,7 +114,7 @@ class OwnEngine:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(300)
             except subprocess.TimeoutExpired:
                 self.kill()
         for pid in self._processes():

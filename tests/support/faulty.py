@@ -29,7 +29,7 @@ def launch_with(tool: Tool, way: str, seconds: int, *arms: str) -> Seen:
     """Launch the faulty entry in one of its ways, and analyse it."""
     named = [f"godebug=faulty={way}", "arrival=constant", *arms]
     options = ["--catalogue", str(FAULTY), "--sdk", "faulty", "--duration", str(seconds), "--sample-hz", "4"]
-    ended = tool.begin(*options, *(word for arm in named for word in ("--arm", arm))).end(900)
+    ended = tool.begin(*options, *(word for arm in named for word in ("--arm", arm))).end(1100)
     assert ended.code == 0, ended.stderr
     return Seen(ended.document, *joint(tool))
 

@@ -33,7 +33,7 @@ def neighbour(cpu: int, *, wait_seconds: float, busy_seconds: float, log: Path) 
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(300)
 
 
 def account(log: Path) -> Account:

@@ -54,13 +54,13 @@ class OtherUser:
     def run(self, *arguments: str, **environment: str) -> tuple[int, dict[str, Any], str]:
         """One command to its end: exit code, its object, its words."""
         process = self.start(*arguments, **environment)
-        out, words = process.communicate(timeout=900)
+        out, words = process.communicate(timeout=850)
         return process.returncode, json.loads(out) if out else {}, words
 
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:
         """A shell command as that user."""
         words = ["setpriv", "--reuid", self.name, "--regid", self.name, "--init-groups", "sh", "-c", script]
-        return subprocess.run(words, cwd=self.home, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(words, cwd=self.home, capture_output=True, text=True, check=False, timeout=300)
 
 
 def why_not() -> str:
