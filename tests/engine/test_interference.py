@@ -27,7 +27,7 @@ def test_each_window_in_which_the_neighbour_took_more_than_the_budget_is_tainted
     running = tool.begin(*words)
     running.say("measuring")
     log = tmp_path / "neighbour.log"
-    with neighbour(0, wait_seconds=12.0, busy_seconds=6.0, log=log):
+    with neighbour(0, wait_seconds=12.0, cpu_seconds=4.0, log=log):
         ended = running.end()
     assert ended.code == 0, ended
     validate(ended.document, "launch")

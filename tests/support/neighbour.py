@@ -1,8 +1,9 @@
-"""A neighbour: a process of its own that works on one CPU for some seconds and keeps account of what it got of it.
+"""A neighbour: a process of its own that works on one CPU and keeps account of what it got of it.
 
-    python -m tests.support.neighbour CPU WAIT_SECONDS BUSY_SECONDS
+    python -m tests.support.neighbour CPU WAIT_SECONDS CPU_SECONDS
 
-prints ``[monotonic_ns, cpu_ns]`` about ten times a second. It ends by itself.
+prints ``[monotonic_ns, cpu_ns]`` about ten times a second. It ends by itself, at the latest after ten minutes: when it
+has had that much of the CPU, however long others let it wait for that.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _STEP_NS = 100_000_000
+_LONGEST_NS = 600_000_000_000
 Account = list[tuple[int, int]]
 """(CLOCK_MONOTONIC, CPU time so far), both in nanoseconds, in order."""
 
 
 @contextmanager
-def neighbour(cpu: int, *, wait_seconds: float, busy_seconds: float, log: Path) -> Iterator[None]:
+def neighbour(cpu: int, *, wait_seconds: float, cpu_seconds: float, log: Path) -> Iterator[None]:
     """Start one now; it is gone when the body is left."""
-    words = [sys.executable, "-m", "tests.support.neighbour", str(cpu), str(wait_seconds), str(busy_seconds)]
+    words = [sys.executable, "-m", "tests.support.neighbour", str(cpu), str(wait_seconds), str(cpu_seconds)]
     with log.open("wb") as out:
         process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out)
     try:
@@ -54,18 +56,20 @@ def _at(kept: Account, moment_ns: int) -> float:
     return low + (high - low) * (moment_ns - before) / (after - before)
 
 
-def main(cpu: int, wait_seconds: float, busy_seconds: float) -> None:
+def main(cpu: int, wait_seconds: float, cpu_seconds: float) -> None:
     """Wait, work, tell."""
     os.sched_setaffinity(0, {cpu})
     time.sleep(wait_seconds)
-    end = time.monotonic_ns() + round(busy_seconds * 1e9)
+    end = time.monotonic_ns() + _LONGEST_NS
+    enough = time.process_time_ns() + round(cpu_seconds * 1e9)
     due = 0
     while True:
-        now = time.monotonic_ns()
-        if now >= due or now >= end:
-            sys.stdout.write(json.dumps([now, time.process_time_ns()]) + "\n")
+        now, used = time.monotonic_ns(), time.process_time_ns()
+        over = used >= enough or now >= end
+        if now >= due or over:
+            print(json.dumps([now, used]), flush=True)
             due = now + _STEP_NS
-        if now >= end:
+        if over:
             return
 
 
