@@ -12,15 +12,16 @@ import pytest
 
 from tests.support.faults_engine import old_engine
 from tests.support.faults_tool import ROOT, Running, Tool, check_said, sealed_manifest
-from toolkit.build.compile import Limits, compile_target
+from toolkit.build.compile import MEMORY_BYTES, Limits, compile_target
 from toolkit.build.targets import NO_MODULES, Target
 from toolkit.engine.docker import DockerEngine
-from toolkit.engine.port import LABEL_OWNER_PID, LABEL_RUN
+from toolkit.engine.port import LABEL_KIND, LABEL_OWNER_PID, LABEL_RUN
 from toolkit.errors import BuildFailed
 from toolkit.fetch.store import Store
 from toolkit.model.container import ContainerSpec
 
 MEGABYTE = 1 << 20
+GIGABYTE = 1 << 30
 SHORT = ["--duration", "6", "--warmup", "1", "--timing-gates", "record", "--wait", "300"]
 
 
@@ -57,6 +58,38 @@ def test_107_a_hostile_build_is_stopped(
         )
     mine = [one for one in engine.owned(LABEL_RUN) if one.id not in before and one.labels.get(LABEL_OWNER_PID) == _me()]
     assert mine == []
+    # No single file is larger; what came between two looks, half a second apart, is the rest.
+    sizes = [path.lstat().st_size for path in (tmp_path / "work").rglob("*") if not path.is_dir()]
+    assert max(sizes, default=0) <= 64 * MEGABYTE
+    assert sum(sizes) <= 64 * MEGABYTE + 2 * GIGABYTE
+
+
+def test_107_a_build_of_a_stranger_has_the_memory_the_processes_and_the_rights_of_every_build(
+    engine: DockerEngine, tiny_image: str, tmp_path: Path
+) -> None:
+    """Asked of the engine while it runs: nothing of a stranger's lock can widen them."""
+    seen: list[dict[str, object]] = []
+    create = engine.create
+
+    class Looking:
+        def __getattr__(self, name: str) -> object:
+            return getattr(engine, name)
+
+        def create(self, spec: ContainerSpec) -> tuple[str, tuple[str, ...]]:
+            found = create(spec)
+            seen.append(engine.inspect(found[0])["HostConfig"])
+            return found
+
+    limits = Limits(time.monotonic() + 60, 64 * MEGABYTE)
+    compile_target(
+        Looking(), Store.open(tmp_path / "store"), hostile("cat /bin/sh > /out/agent"), tiny_image,  # type: ignore[arg-type]
+        tmp_path / "work", limits=limits,
+    )  # fmt: skip
+    (host,) = seen
+    assert (host["Memory"], host["MemorySwap"]) == (MEMORY_BYTES, MEMORY_BYTES)
+    assert (host["PidsLimit"], host["NetworkMode"], host["ReadonlyRootfs"]) == (512, "none", True)
+    assert (host["CapDrop"], host["CapAdd"] or [], host["Privileged"]) == (["ALL"], [], False)
+    assert {"Name": "fsize", "Hard": 64 * MEGABYTE, "Soft": 64 * MEGABYTE} in host["Ulimits"]  # type: ignore[operator]
 
 
 def test_107_an_honest_build_is_not(engine: DockerEngine, tiny_image: str, tmp_path: Path) -> None:
@@ -133,6 +166,42 @@ def test_136_asked_to_stop_while_it_measures_it_seals_what_there_is(tool: Tool, 
     manifest = sealed_manifest(tool.only_run())
     assert (manifest["state"], manifest["valid"]) == ("interrupted", False)
     nothing_half_done(tool)
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
+def test_136_a_rebuild_that_is_stopped_while_it_compiles_leaves_nothing_or_the_next_command_cleans(
+    tool: Tool, engine: DockerEngine, archive: Path, signal: str
+) -> None:
+    images = set(engine.image_names(LABEL_KIND))
+    running = tool.start(
+        "rebuild", str(archive), "--accept-unverified", "--json", REPRO_STORE=str(tool.folder / "store")
+    )
+    pid = str(running.process.pid)
+
+    def building() -> list[str]:
+        return [one.id for one in engine.owned() if one.running and one.labels.get(LABEL_OWNER_PID) == pid]
+
+    running.until(building, "a compiler to run")
+    if signal == "KILL":
+        running.kill()
+    elif signal == "INT":
+        running.interrupt()
+    else:
+        running.process.terminate()
+    ended = running.end()
+    assert "Traceback" not in ended.stderr
+    assert ended.code in {"KILL": (-9,), "INT": (130,), "TERM": (130, -15)}[signal], ended
+    if signal != "INT":
+        tool.clean()
+    assert building() == []
+    nothing_half_done(tool)
+    if signal == "INT":  # what a killed one loaded stays until 'repro clean --images'
+        assert set(engine.image_names(LABEL_KIND)) <= images or others_at_work(engine, pid)
+
+
+def others_at_work(engine: DockerEngine, pid: str) -> bool:
+    """Whether somebody else measures or builds: then a rebuild leaves the engine's images alone, and says so."""
+    return any(one.labels.get(LABEL_OWNER_PID) != pid for one in engine.owned())
 
 
 @pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])

@@ -67,7 +67,11 @@ def _number(word: str) -> float | int:
     if len(word) > _MOST_DIGITS:
         raise ValueError(f"a number of {len(word)} digits")
     value = int(word) if re.fullmatch(r"-?[0-9]+", word) else float(word)
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond any float
+        finite = False
+    if not finite:
         raise ValueError(f"the number {word}")
     return value
 
