@@ -15,11 +15,11 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from toolkit.engine.fake import FakeEngine
 from toolkit.errors import EngineError
@@ -38,9 +38,13 @@ _cannot_run: dict[str, str] = {}
 
 # What lets a change in is the same on every machine and each time: the same examples, and no clock in them.
 # --hypothesis-profile=explore looks for new ones.
-settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
-settings.load_profile("steady")
+# A throw-away machine gets pytest alone: tests of properties are not carried there.
+if find_spec("hypothesis") is not None:
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+    settings.load_profile("steady")
 
 # Servers of ours listen on loopback: a proxy of whoever runs the tests does not reach them.
 for _name in ("NO_PROXY", "no_proxy"):
