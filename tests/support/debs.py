@@ -1,9 +1,10 @@
-"""Debian packages as small as can be: only their control fields are read."""
+"""Debian packages as small as can be."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 
 
 def deb_bytes(name: str, version: str = "1", depends: str = "") -> bytes:
@@ -14,6 +15,13 @@ def deb_bytes(name: str, version: str = "1", depends: str = "") -> bytes:
         info = tarfile.TarInfo("./control")
         info.size = len(text)
         tar.addfile(info, io.BytesIO(text))
-    content = buffer.getvalue()
-    header = f"{'control.tar':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
-    return b"!<arch>\n" + header + content
+    return ar({"control.tar": buffer.getvalue()})
+
+
+def ar(parts: Mapping[str, bytes]) -> bytes:
+    """The archive that a .deb is, with these members (deb(5), ar(5))."""
+    data = b"!<arch>\n"
+    for name, content in parts.items():
+        data += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content
+        data += b"\n" * (len(content) % 2)
+    return data

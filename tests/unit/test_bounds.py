@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.support.debs import ar
 from tests.unit.test_deb import make_deb, special, tar_of
 from toolkit.archive.inputs import Input
 from toolkit.archive.make import _licence_members
@@ -44,11 +45,7 @@ def package(path: Path, tar: bytes, suffix: str = "gz") -> Path:
     dot = f".{suffix}" if suffix else ""
     control = tar_of({"./control": b"Package: evil\nVersion: 1\nArchitecture: amd64\n"})
     parts = {"debian-binary": b"2.0\n", "control.tar": control, f"data.tar{dot}": PACKERS[suffix](tar)}
-    data = b"!<arch>\n"
-    for name, content in parts.items():
-        data += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content
-        data += b"\n" * (len(content) % 2)
-    path.write_bytes(data)
+    path.write_bytes(ar(parts))
     return path
 
 

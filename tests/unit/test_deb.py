@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.debs import ar
 from toolkit.build import deb
 from toolkit.build.base import base_entries, compiler_base, kept, write_base
 from toolkit.errors import InputMismatch, InputUnavailable
@@ -45,11 +46,7 @@ def make_deb(path: Path, files: dict[str, bytes | tarfile.TarInfo], *, suffix: s
         f"control.tar{dot}": pack(tar_of({"./control": text.encode()})),
         f"data.tar{dot}": pack(tar_of(files)),
     }
-    data = b"!<arch>\n"
-    for name, content in parts.items():
-        data += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content
-        data += b"\n" * (len(content) % 2)
-    path.write_bytes(data)
+    path.write_bytes(ar(parts))
     return path
 
 
